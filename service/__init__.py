@@ -1,0 +1,1 @@
+"""The service: settings, the queue, the store and the API."""

@@ -1,0 +1,1 @@
+"""The worker: claims jobs, runs slices of them, records and releases them."""
