@@ -1,0 +1,139 @@
+"""Every setting of an installation, as one frozen typed object read from `SANKOFA_*` variables.
+
+The embedded default needs none of them. `docs/settings.md` lists them all; a test holds it to this file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "SANKOFA_"
+# Read by others than `Settings`: the client's address, its key, and where nncore keeps compiled kernels.
+FOREIGN_NAMES = {"SANKOFA_URL", "SANKOFA_CACHE_DIR"}
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class InvalidSettings(Exception):
+    """A `SANKOFA_*` variable is unknown or has a value that cannot be used; the message names each one and the remedy."""
+
+
+def default_data_dir() -> Path:
+    """Where an installation lives unless told otherwise: `$XDG_DATA_HOME/sankofa`, else `~/.local/share/sankofa`."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sankofa"
+
+
+class Settings(BaseModel):
+    """What an installation is told. Field `x` is read from the variable `SANKOFA_X`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="Private folder: SQLite database, embedded broker, caches, first key.")
+    database_url: str | None = Field(None, description="SQLAlchemy URL, e.g. postgresql+psycopg://user:password@host/sankofa. Default: SQLite in data_dir.")
+    broker_url: str | None = Field(None, description="Celery broker URL (redis://, amqp://, filesystem://). Default: a folder in data_dir.")
+    api_key: str | None = Field(None, description="A key that `sankofa migrate` and `sankofa serve` register with full rights. Default: one is made in data_dir/key.")
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
+    api_processes: Count = Field(1, description="Server processes of the API.")
+    api_threads: Count = Field(16, description="Threads of an API process that answer requests.")
+    api_streams: Count = Field(8, description="Event streams and long polls an API process carries at once; above it answers 503. Less than api_threads.")
+    workers: Count = Field(1, description="Jobs trained at once by this machine's worker.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line that is written.")
+    log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
+
+    max_upload_bytes: Count = Field(1 << 30, description="Largest dataset upload, in bytes.")
+    max_json_bytes: Count = Field(64 << 20, description="Largest JSON body, in bytes.")
+    max_rows: Count = Field(50_000_000, description="Most rows of a dataset.")
+    max_columns: Count = Field(20_000, description="Most columns of a dataset.")
+    max_layers: Count = Field(500, description="Most layers of a network.")
+    max_parameters: Count = Field(100_000_000, description="Most weights and biases of a network.")
+    max_memory_bytes: Count = Field(8 << 30, description="Most memory a job may take, as computed from its plan, in bytes.")
+    max_epochs: Count = Field(10_000_000, description="Most epochs of a job.")
+
+    lease_seconds: Seconds = Field(30, description="How long a worker may write to a job without renewing.")
+    heartbeat_seconds: Seconds = Field(5, description="How often a worker renews its lease.")
+    stall_seconds: Seconds = Field(30, description="A job whose step counter stands still this long is no longer renewed.")
+    turn_seconds: Seconds = Field(20, description="How long a worker works on jobs before it puts them back into the queue.")
+    call_seconds: Seconds = Field(0.2, description="About how long a compiled call trains before the worker looks up.")
+    newcomer_seconds: Seconds = Field(2, description="A job that never ran waits this long before a running one makes room for it.")
+    checkpoint_seconds: Seconds = Field(5, description="Least time between checkpoints of a job.")
+    checkpoint_share: float = Field(0.03, gt=0, le=1, description="Largest part of the time that checkpoints may take.")
+    checkpoint_retention_seconds: Seconds = Field(7 * 86400, description="How long the checkpoints of an ended job are kept.")
+    reaper_seconds: Seconds = Field(5, description="How often the reaper looks for expired leases.")
+    max_losses: Count = Field(5, description="How often in a row a job may be lost before it fails as worker_lost.")
+    wake_expiry_seconds: Seconds = Field(60, description="A wake older than this is dropped.")
+    shutdown_seconds: Seconds = Field(20, description="How long a stopping worker may take to checkpoint and release its jobs.")
+    idempotency_seconds: Seconds = Field(86400, description="How long an Idempotency-Key is remembered.")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+        """The settings that `environment` (default: this process's) asks for; `overrides` that are not None go before it.
+
+        Raises InvalidSettings naming every unknown variable and every value that cannot be used.
+        """
+        environment = os.environ if environment is None else environment
+        names = {PREFIX + name.upper(): name for name in cls.model_fields}
+        given: dict[str, object] = {}
+        faults = []
+        for variable, text in environment.items():
+            if not variable.startswith(PREFIX) or variable in FOREIGN_NAMES:
+                continue
+            if variable in names:
+                given[names[variable]] = text
+            else:
+                close = difflib.get_close_matches(variable, names, 1)
+                faults.append(f"{variable}: there is no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+        given.update({name: value for name, value in overrides.items() if value is not None})
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            faults += [f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
+        if faults:
+            raise InvalidSettings("\n".join(faults))
+        return settings
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that give these settings to a child process; defaults are left out."""
+        return {PREFIX + name.upper(): str(value) for name, value in self.model_dump(exclude_unset=True).items() if value is not None}
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'sankofa.db'}"
+
+    @cached_property
+    def broker(self) -> str:
+        """The broker URL in force."""
+        return self.broker_url or "filesystem://"
+
+    @property
+    def broker_dir(self) -> Path:
+        """Folder of the embedded broker's messages."""
+        return self.data_dir / "broker"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of datasets that workers keep at hand, one file per digest."""
+        return self.data_dir / "cache"
+
+    @property
+    def key_path(self) -> Path:
+        """File of the first API key, readable by its owner alone."""
+        return self.data_dir / "key"
+
+    def make_data_dir(self) -> None:
+        """Make data_dir and what lies in it, private to this user. An existing folder keeps its mode."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.cache_dir.mkdir(mode=0o700, exist_ok=True)
+        if self.broker.startswith("filesystem:"):
+            for folder in (self.broker_dir, self.broker_dir / "processed", self.broker_dir / "control"):
+                folder.mkdir(mode=0o700, exist_ok=True)
