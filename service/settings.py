@@ -6,7 +6,9 @@ The embedded default needs none of them. `docs/settings.md` lists them all; a te
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +17,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "SANKOFA_"
-# Read by others than `Settings`: the client's address, its key, and where nncore keeps compiled kernels.
-FOREIGN_NAMES = {"SANKOFA_URL", "SANKOFA_CACHE_DIR"}
+# Read by others than `Settings`: the client's address, where nncore keeps compiled kernels, and who supervises this process.
+FOREIGN_NAMES = {"SANKOFA_URL", "SANKOFA_CACHE_DIR", "SANKOFA_PARENT_PID"}
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -36,16 +38,25 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
 
-    data_dir: Path = Field(default_factory=default_data_dir, description="Private folder: SQLite database, embedded broker, caches, first key.")
-    database_url: str | None = Field(None, description="SQLAlchemy URL, e.g. postgresql+psycopg://user:password@host/sankofa. Default: SQLite in data_dir.")
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Private folder: SQLite database, embedded broker, caches, first key."
+    )
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL, e.g. postgresql+psycopg://user:password@host/sankofa. Default: SQLite in data_dir."
+    )
     broker_url: str | None = Field(None, description="Celery broker URL (redis://, amqp://, filesystem://). Default: a folder in data_dir.")
-    api_key: str | None = Field(None, description="A key that `sankofa migrate` and `sankofa serve` register with full rights. Default: one is made in data_dir/key.")
+    api_key: str | None = Field(
+        None,
+        description="A key that `sankofa migrate` and `sankofa serve` register with full rights. Default: one is made in data_dir/key.",
+    )
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes a free one.")
     api_processes: Count = Field(1, description="Server processes of the API.")
     api_threads: Count = Field(16, description="Threads of an API process that answer requests.")
-    api_streams: Count = Field(8, description="Event streams and long polls an API process carries at once; above it answers 503. Less than api_threads.")
+    api_streams: Count = Field(
+        8, description="Event streams and long polls an API process carries at once; above it answers 503. Less than api_threads."
+    )
     workers: Count = Field(1, description="Jobs trained at once by this machine's worker.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line that is written.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
@@ -137,3 +148,19 @@ class Settings(BaseModel):
         if self.broker.startswith("filesystem:"):
             for folder in (self.broker_dir, self.broker_dir / "processed", self.broker_dir / "control"):
                 folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def main() -> int:
+    """Print the settings in force as JSON, without those that hold secrets; for supervisors and for people who wonder. 2 when they are invalid."""
+    try:
+        settings = Settings.from_environment()
+    except InvalidSettings as error:
+        print(error, file=sys.stderr)
+        return 2
+    public = settings.model_dump(mode="json", exclude={"api_key", "database_url", "broker_url"})
+    print(json.dumps({**public, "data_dir": str(settings.data_dir.resolve()), "key_path": str(settings.key_path.resolve())}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
