@@ -151,7 +151,7 @@ class Settings(BaseModel):
 
 
 def main() -> int:
-    """Print the settings in force as JSON, without those that hold secrets; for supervisors and for people who wonder. 2 when they are invalid."""
+    """Print the settings in force as JSON, without those that hold secrets. Returns the exit code: 2 when they are invalid."""
     try:
         settings = Settings.from_environment()
     except InvalidSettings as error:

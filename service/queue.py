@@ -1,0 +1,107 @@
+"""The queue: a Celery app whose messages only say "there is work". The database decides which.
+
+A wake carries no job, so a lost or doubled one loses or doubles nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from service.settings import Settings
+
+TURN = "worker.turn"  # the one task; sent by name, so that whoever sends it need not import the worker
+QUEUE = "turns"
+
+logger = logging.getLogger(__name__)
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery app for the broker that `settings` names: a folder, Redis or RabbitMQ, by its URL alone."""
+    app = Celery("sankofa", broker=settings.broker, set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,  # the reaper retries, bounded; a redelivered poison would not be
+        task_time_limit=settings.turn_seconds + 60,
+        task_soft_time_limit=settings.turn_seconds + 30,
+        task_publish_retry=False,
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_acquire_timeout=5,
+        broker_transport_options=_transport_options(settings),
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=settings.shutdown_seconds,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+    )
+    return app
+
+
+class Waker:
+    """Sends wakes from a thread of its own, so that a dead or black-holed broker delays nobody.
+
+    Wakes that are asked for while one is being sent become one. A wake that cannot be sent is dropped: the reaper sends
+    another while queued jobs wait.
+    """
+
+    def __init__(self, app: Celery, expiry_seconds: float) -> None:
+        self._app = app
+        self._expiry_seconds = expiry_seconds
+        self._asked = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def wake(self) -> None:
+        """Ask for a wake to be sent soon; returns at once."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
+                self._thread.start()
+        self._asked.set()
+
+    def _run(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            send_wake(self._app, self._expiry_seconds)
+
+
+def send_wake(app: Celery, expiry_seconds: float) -> bool:
+    """Send one wake; answer whether the broker took it."""
+    try:
+        app.send_task(TURN, expires=expiry_seconds)
+    except (OperationalError, OSError) as error:
+        logger.warning("wake not sent, the reaper will send another: %s", error)
+        return False
+    return True
+
+
+def _transport_options(settings: Settings) -> dict[str, object]:
+    scheme = settings.broker.partition(":")[0]
+    if scheme == "filesystem":
+        folder = settings.broker_dir
+        return {
+            "data_folder_in": str(folder),
+            "data_folder_out": str(folder),
+            "control_folder": str(folder / "control"),
+            "processed_folder": str(folder / "processed"),
+            "store_processed": False,
+            "polling_interval": 0.1,
+        }
+    if scheme in ("redis", "rediss"):
+        return {
+            "visibility_timeout": 86400,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        }
+    return {}

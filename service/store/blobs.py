@@ -1,0 +1,69 @@
+"""Blobs: bytes in chunks, written before anything names them, so that no transaction drags them along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import sqlalchemy as sa
+
+from service.store.database import Store
+from service.store.ids import new_id
+from service.store.models import BlobChunk, Checkpoint, Dataset, Snapshot
+
+CHUNK_BYTES = 2 << 20
+ORPHAN_SECONDS = 3600.0  # a blob that nothing names after this long never will be
+
+
+def write(store: Store, pieces: Iterable[bytes]) -> str:
+    """Store `pieces` as one blob, a transaction for each chunk of about CHUNK_BYTES; answer its id."""
+    blob_id = new_id("blob")
+    for seq, chunk in enumerate(_chunks(pieces)):
+        with store.write() as session:
+            session.add(BlobChunk(blob_id=blob_id, seq=seq, data=chunk, created_at=store.now(session)))
+    return blob_id
+
+
+def read(store: Store, blob_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The bytes [start, stop) of a blob, a chunk at a time; every chunk but the last has CHUNK_BYTES."""
+    first = start // CHUNK_BYTES
+    for seq in range(first, 1 << 40 if stop is None else -(-stop // CHUNK_BYTES)):
+        with store.read() as session:
+            data = session.scalar(sa.select(BlobChunk.data).where(BlobChunk.blob_id == blob_id, BlobChunk.seq == seq))
+        if data is None:
+            return
+        at = seq * CHUNK_BYTES
+        yield data[max(0, start - at) : len(data) if stop is None else stop - at]
+
+
+def remove(store: Store, blob_ids: Iterable[str]) -> None:
+    """Delete blobs that nothing names any more."""
+    ids = list(blob_ids)
+    if ids:
+        with store.write() as session:
+            session.execute(sa.delete(BlobChunk).where(BlobChunk.blob_id.in_(ids)))
+
+
+def remove_orphans(store: Store) -> int:
+    """Delete blobs older than an hour that no dataset, checkpoint or snapshot names; answer how many."""
+    named = sa.union_all(sa.select(Dataset.blob_id), sa.select(Checkpoint.blob_id), sa.select(Snapshot.blob_id))
+    with store.read() as session:
+        old = BlobChunk.created_at < store.now(session) - ORPHAN_SECONDS
+        ids = session.scalars(sa.select(BlobChunk.blob_id).where(old, BlobChunk.blob_id.not_in(named)).distinct()).all()
+    remove(store, ids)
+    return len(ids)
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, cut every CHUNK_BYTES."""
+    waiting = bytearray()
+    for piece in pieces:
+        view = memoryview(piece)
+        while len(view):
+            taken = view[: CHUNK_BYTES - len(waiting)]
+            waiting += taken
+            view = view[len(taken) :]
+            if len(waiting) == CHUNK_BYTES:
+                yield bytes(waiting)
+                waiting.clear()
+    if waiting:
+        yield bytes(waiting)

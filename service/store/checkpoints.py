@@ -1,0 +1,70 @@
+"""Checkpoints: what a job continues from, bit for bit. The newest two are kept, and older ones ever further apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from service.store import blobs
+from service.store.claims import Claim
+from service.store.database import Store
+from service.store.errors import LostClaim
+from service.store.models import Checkpoint, Job, Snapshot
+from service.store.states import OWNED, TERMINAL
+
+
+def save(store: Store, claim: Claim, step: int, epoch: int, data: bytes) -> None:
+    """Write a checkpoint. A job that has one newer than before is no longer counted as lost. Raises LostClaim."""
+    blob_id = blobs.write(store, [data])
+    with store.write() as session:
+        owned = sa.and_(Job.id == claim.job_id, Job.fence == claim.fence, Job.state.in_(OWNED))
+        if session.scalar(sa.update(Job).where(owned).values(losses=0).returning(Job.id)) is None:
+            raise LostClaim(claim.job_id)
+        held = {row.step: row.blob_id for row in session.scalars(sa.select(Checkpoint).where(Checkpoint.job_id == claim.job_id))}
+        kept = steps_to_keep([*held, step]) - {step}
+        removed = {at: blob for at, blob in held.items() if at not in kept}
+        session.execute(sa.delete(Checkpoint).where(Checkpoint.job_id == claim.job_id, Checkpoint.step.in_(removed)))
+        session.add(
+            Checkpoint(
+                job_id=claim.job_id,
+                step=step,
+                epoch=epoch,
+                digest=hashlib.sha256(data).hexdigest(),
+                bytes=len(data),
+                blob_id=blob_id,
+                created_at=store.now(session),
+            )
+        )
+    blobs.remove(store, removed.values())
+
+
+def newest(store: Store, job_id: str) -> tuple[int, int, bytes] | None:
+    """(step, epoch, bytes) of the newest checkpoint whose bytes are whole, or None."""
+    with store.read() as session:
+        rows = session.scalars(sa.select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())).all()
+    for row in rows:
+        data = b"".join(blobs.read(store, row.blob_id))
+        if hashlib.sha256(data).hexdigest() == row.digest:
+            return row.step, row.epoch, data
+    return None
+
+
+def steps_to_keep(steps: Iterable[int]) -> set[int]:
+    """The newest two of `steps`, and the first one of every power of two."""
+    ordered = sorted(set(steps))
+    first_of_power = {step.bit_length(): step for step in reversed(ordered)}
+    return {*ordered[-2:], *first_of_power.values()}
+
+
+def remove_old(store: Store, age_seconds: float) -> None:
+    """Delete checkpoints of jobs that ended before `age_seconds`, unless they are all that a stopped job left behind."""
+    with store.write() as session:
+        ended = sa.select(Job.id).where(Job.state.in_(TERMINAL), Job.finished_at < store.now(session) - age_seconds)
+        served = sa.exists().where(Snapshot.job_id == Checkpoint.job_id) | sa.exists().where(
+            Job.id == Checkpoint.job_id, Job.state.in_(("cancelled", "failed"))
+        )
+        gone = sa.delete(Checkpoint).where(Checkpoint.job_id.in_(ended), served).returning(Checkpoint.blob_id)
+        removed = session.scalars(gone).all()
+    blobs.remove(store, removed)

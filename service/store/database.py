@@ -1,0 +1,130 @@
+"""`Store`: the database, its two kinds of transaction, and its clock.
+
+A read sees one moment. A write on SQLite begins with BEGIN IMMEDIATE, so that what it reads cannot change before it
+writes; on Postgres rows are changed by compare-and-set in short READ COMMITTED transactions.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from service.store.clock import boot_id, since_boot
+from service.store.errors import StorageFull, StoreBusy
+from service.store.models import Installation
+
+SQLITE_PRAGMAS = (
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA auto_vacuum = INCREMENTAL",  # has effect only before the first table
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+)
+POSTGRES_ARGUMENTS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+}
+
+
+class Store:
+    """The database at `url`. Make it after a fork, never before: connections cannot be shared by processes."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
+        """clock: seconds, in place of the database's own; for tests."""
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._clock = clock
+        self._clock_offset: float | None = None
+        if self.is_sqlite:
+            self.engine = sa.create_engine(self.url, pool_size=32, max_overflow=32, pool_timeout=10)
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self.engine = sa.create_engine(
+                self.url, pool_size=16, max_overflow=16, pool_timeout=10, pool_pre_ping=True, connect_args=POSTGRES_ARGUMENTS
+            )
+        self._writer = self.engine.execution_options(begin="BEGIN IMMEDIATE")
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads."""
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that is committed at the end of the block, or rolled back if the block raises.
+
+        Raises StoreBusy or StorageFull. After a StoreBusy at the commit it may have happened or not: read again.
+        """
+        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def now(self, session: Session) -> float:
+        """Seconds since 1970 by the store's clock."""
+        if self._clock is not None:
+            return self._clock()
+        if not self.is_sqlite:
+            return float(session.execute(sa.select(sa.func.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
+        if self._clock_offset is None:
+            self._clock_offset = self._read_clock_offset()
+        return since_boot() + self._clock_offset
+
+    def insert(self, table: type[Any]) -> Any:
+        """An INSERT that knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
+        return (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self.engine.dispose()
+
+    def _read_clock_offset(self) -> float:
+        """The offset all processes of this boot agreed on; the first one writes it, never before an earlier boot's time."""
+        boot = boot_id()
+        with self.write() as session:
+            row = session.get_one(Installation, 1)
+            if row.boot_id != boot:
+                newest = session.scalar(
+                    sa.text("SELECT max(at) FROM (SELECT max(heartbeat_at) AS at FROM worker UNION SELECT max(runnable_since) FROM job)")
+                )
+                row.clock_offset = max(time.time(), newest or 0.0) - since_boot()
+                row.boot_id = boot
+            return row.clock_offset
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says
+    connection.create_function("floor", 1, math.floor, deterministic=True)  # not every build of SQLite has it
+    for pragma in SQLITE_PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the drivers' errors about locks, lost connections and full disks into the store's own."""
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise StoreBusy("No database connection became free in time.") from error
+    except (exc.OperationalError, exc.InternalError, exc.InterfaceError) as error:
+        text = str(error.orig)
+        if "disk is full" in text or "disk I/O error" in text or getattr(error.orig, "sqlstate", None) == "53100":
+            raise StorageFull("The database could not write: no room left on its device.") from error
+        if "no such table" in text:
+            raise
+        raise StoreBusy("The database is locked or out of reach.") from error

@@ -1,0 +1,56 @@
+"""What the store refuses, and why.
+
+StoreError
+├── NotFound             no such thing, or it is another tenant's
+├── IllegalAction        the job's state does not allow what was asked
+├── IdempotencyConflict  the key was used for another body
+├── LostClaim            the job is no longer this worker's: drop everything
+├── StoreBusy            locked or out of reach for too long: try again
+└── StorageFull          no room left on the device
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class StoreError(Exception):
+    """Root of the store's errors."""
+
+
+class NotFound(StoreError):
+    """There is no `kind` with this id for this tenant."""
+
+    def __init__(self, kind: str, identifier: str) -> None:
+        super().__init__(f"There is no {kind} {identifier!r}.")
+        self.kind = kind
+        self.identifier = identifier
+
+
+class IllegalAction(StoreError):
+    """The job is in a state from which `action` is not possible."""
+
+    def __init__(self, job_id: str, action: str, state: str, allowed: Sequence[str]) -> None:
+        possible = ", ".join(allowed) or "nothing: this state is final"
+        super().__init__(f"Job {job_id} is {state} and cannot {action}. Possible now: {possible}.")
+        self.state = state
+        self.allowed = tuple(allowed)
+
+
+class IdempotencyConflict(StoreError):
+    """The idempotency key was used before with another body."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {key!r} was already used with a different body. Use a new key for a new request.")
+
+
+class LostClaim(StoreError):
+    """The claim's fence is no longer the job's: another worker or the reaper has it, or it has ended."""
+
+
+class StoreBusy(StoreError):
+    """The database was locked or out of reach; nothing was written, or the caller must read again to know."""
+
+
+class StorageFull(StoreError):
+    """The database could not write for want of room."""

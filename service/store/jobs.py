@@ -1,0 +1,162 @@
+"""Jobs as their users see them: create, read, list, and ask for pause, resume, stop or cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from service.store import events, idempotency, queue_order
+from service.store.database import Store
+from service.store.errors import IllegalAction, NotFound
+from service.store.idempotency import Created, Once
+from service.store.ids import new_id
+from service.store.models import Job, JobSpec, Snapshot, Tenant
+from service.store.states import REACHED, REQUESTED, TERMINAL, Action, State, allowed_actions
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job whose spec has been resolved."""
+
+    tenant_id: str
+    dataset_id: str
+    spec: dict[str, Any]
+    steps: int
+    epochs: int
+    kind: str = "train"
+    name: str | None = None
+    tags: dict[str, Any] | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class JobDetail:
+    """A job with what the API shows beside its row."""
+
+    job: Job
+    spec: dict[str, Any]
+    jobs_ahead: int | None  # None unless it is queued
+    snapshots: Sequence[Snapshot]
+
+
+def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], once: Once | None = None) -> Created:
+    """Queue a job; its row, first event, the idempotency key and the answer are committed together."""
+
+    def insert(session: Session) -> Created:
+        now = store.now(session)
+        job = Job(
+            id=new_id("job"),
+            tenant_id=new.tenant_id,
+            dataset_id=new.dataset_id,
+            kind=new.kind,
+            name=new.name,
+            tags=new.tags or {},
+            priority=new.priority,
+            state=State.QUEUED,
+            created_at=now,
+            runnable_since=now,
+            fence=0,
+            slices=0,
+            losses=0,
+            event_seq=1,
+            step=0,
+            steps=new.steps,
+            epoch=0,
+            epochs=new.epochs,
+            trained_seconds=0.0,
+            progress={},
+        )
+        session.add(job)
+        session.flush()
+        session.add(JobSpec(job_id=job.id, spec=new.spec))
+        events.add(session, job.id, 1, now, "state", {"state": State.QUEUED})
+        session.flush()
+        return Created(job.id, answer(JobDetail(job, new.spec, _jobs_ahead(session, [job], now).get(job.id), ())))
+
+    return idempotency.create(store, new.tenant_id, once, insert)
+
+
+def get(store: Store, tenant_id: str, job_id: str) -> JobDetail:
+    """The job. Raises NotFound, also for another tenant's."""
+    with store.read() as session:
+        job = _find(session, tenant_id, job_id)
+        spec = session.scalar(sa.select(JobSpec.spec).where(JobSpec.job_id == job_id))
+        snapshots = session.scalars(sa.select(Snapshot).where(Snapshot.job_id == job_id).order_by(Snapshot.step)).all()
+        return JobDetail(job, spec or {}, _jobs_ahead(session, [job], store.now(session)).get(job.id), snapshots)
+
+
+def row(store: Store, tenant_id: str, job_id: str) -> Job:
+    """The job's row alone: one read by primary key. Raises NotFound."""
+    with store.read() as session:
+        return _find(session, tenant_id, job_id)
+
+
+def page(
+    store: Store, tenant_id: str, *, limit: int, before: str | None = None, states: Sequence[State] = (), dataset_id: str | None = None
+) -> Sequence[JobDetail]:
+    """The newest jobs made before the one named `before`, newest first."""
+    query = sa.select(Job).where(Job.tenant_id == tenant_id).order_by(Job.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Job.id < before)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if dataset_id is not None:
+        query = query.where(Job.dataset_id == dataset_id)
+    with store.read() as session:
+        jobs = session.scalars(query).all()
+        ids = [job.id for job in jobs]
+        specs = {spec.job_id: spec.spec for spec in session.scalars(sa.select(JobSpec).where(JobSpec.job_id.in_(ids)))}
+        snapshots: dict[str, list[Snapshot]] = {}
+        for snapshot in session.scalars(sa.select(Snapshot).where(Snapshot.job_id.in_(ids)).order_by(Snapshot.step)):
+            snapshots.setdefault(snapshot.job_id, []).append(snapshot)
+        ahead = _jobs_ahead(session, jobs, store.now(session))
+        return [JobDetail(job, specs[job.id], ahead.get(job.id), snapshots.get(job.id, ())) for job in jobs]
+
+
+def request(store: Store, tenant_id: str, job_id: str, action: Action) -> bool:
+    """Ask for `action`; answer whether it changed anything (False: it was already under way or done).
+
+    A job without an owner changes at once; one with an owner is asked to, and its worker does it within a batch and 5 s.
+    Raises NotFound, or IllegalAction where the job's state does not allow it.
+    """
+    while True:
+        with store.write() as session:
+            old = State(_find(session, tenant_id, job_id).state)
+            if old in REACHED[action]:
+                return False
+            new = REQUESTED[action].get(old)
+            if new is None:
+                raise IllegalAction(job_id, action, old, allowed_actions(old))
+            now = store.now(session)
+            change: dict[str, Any] = {"state": new, "event_seq": Job.event_seq + 1}
+            if new is State.QUEUED:
+                change["runnable_since"] = now
+            if new in TERMINAL:
+                change["finished_at"] = now
+            seq = session.scalar(sa.update(Job).where(Job.id == job_id, Job.state == old).values(change).returning(Job.event_seq))
+            if seq is None:  # a worker was quicker: look again
+                continue
+            events.add(session, job_id, seq, now, "state", {"state": new, "requested": action})
+            return True
+
+
+def _find(session: Session, tenant_id: str, job_id: str) -> Job:
+    job = session.scalar(sa.select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id))
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def _jobs_ahead(session: Session, jobs: Sequence[Job], now: float) -> dict[str, int]:
+    """How many queued jobs a worker would take before each of `jobs` that is queued itself."""
+    ids = [job.id for job in jobs if job.state == State.QUEUED]
+    if not ids:
+        return {}
+    ahead = sa.func.row_number().over(order_by=queue_order.keys(now)) - 1
+    queue = sa.select(Job.id, ahead.label("ahead")).join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED).subquery()
+    found = session.execute(sa.select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(ids)))
+    return {job_id: ahead for job_id, ahead in found.tuples()}

@@ -1,0 +1,27 @@
+"""Which queued job is next: one ORDER BY, asked by the claim and by "how many jobs are ahead of me"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.store.models import Job, Tenant
+
+AGEING_SECONDS = 600.0  # waiting this long counts as one more priority
+FADING_SECONDS = 3600.0  # a tenant's used seconds count half after this long
+
+
+def faded(now: float) -> sa.ColumnElement[float]:
+    """The tenant's recent seconds: what it used, less as time goes by."""
+    return Tenant.used_seconds / (1.0 + (now - Tenant.used_at) / FADING_SECONDS)
+
+
+def aged_priority(now: float) -> sa.ColumnElement[Any]:
+    """The job's priority, one higher for every AGEING_SECONDS that it has waited."""
+    return Job.priority + sa.func.floor((now - Job.runnable_since) / AGEING_SECONDS)
+
+
+def keys(now: float) -> tuple[sa.ColumnElement[Any], ...]:
+    """What queued jobs (joined with their tenants) are sorted by, ascending."""
+    return -aged_priority(now), faded(now), Job.runnable_since, Job.id
