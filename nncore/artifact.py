@@ -1,0 +1,54 @@
+"""What training leaves behind: a network with its parameters, and everything a prediction needs. Formats write it, predictors use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from nncore.errors import Fault, InvalidSpec
+from nncore.network import NetworkSpec
+
+DtypeName = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A trained network. Its files are canonical, so it knows no job, no time and no machine.
+
+    network: without given parameters (they are in `parameters`). loss: the type of the loss it was trained with, which decides what
+    the outputs mean. input_names: the columns that are laid side by side into items of `input_shape`. classes: names of the labels,
+    or None. preprocessing: the fitted steps, as JSON. parameters: by name, in the order of the parameter vector, each C-contiguous.
+    Raises InvalidSpec when the parameters are not those of the network.
+    """
+
+    network: NetworkSpec
+    loss: str
+    input_names: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    target: str
+    classes: tuple[str, ...] | None
+    preprocessing: Sequence[Any]
+    dtype: DtypeName
+    parameters: Mapping[str, np.ndarray] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        expected = {info.name: info.shape for info in self.network.parameters(self.input_shape)}
+        found = {name: values.shape for name, values in self.parameters.items()}
+        if expected != found:
+            raise InvalidSpec(
+                Fault(
+                    "/parameters",
+                    "parameters_mismatch",
+                    f"the parameters are not those of the network: expected {expected}, got {found}",
+                    expected=str(expected),
+                    got=str(found),
+                )
+            )
+        wrong = {name: values.dtype.name for name, values in self.parameters.items() if values.dtype != np.dtype(self.dtype)}
+        if wrong:
+            raise InvalidSpec(
+                Fault("/parameters", "dtype_mismatch", f"parameters of {self.dtype} are expected, got {wrong}", self.dtype, str(wrong))
+            )

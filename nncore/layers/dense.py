@@ -1,0 +1,169 @@
+"""y = activation(x W^T + b): every output is a weighted sum of every input.
+
+W has the shape (units, inputs) and b the shape (units,), as in torch.nn.Linear. Initial parameters are torch.nn.Linear's default,
+uniform in +-1/sqrt(inputs) for both, unless they are given: then training starts from those, and a network whose parameters
+are all given can be evaluated without training.
+
+A `threshold` t is another way to write a bias: the neuron's weighted sum is compared with t, which is a bias of -t.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from nncore.activations import ACTIVATION_CODES, ActivationName, activate, activate_backward
+from nncore.errors import Fault, InvalidSpec
+from nncore.layers.layer import Layer, Shape
+from nncore.machine.kernels import ROWS, kernel, view
+from nncore.machine.plan import NOWHERE, Plan, Value
+
+Weight = Annotated[list[list[float]], Field(min_length=1, description="(units, inputs), row by row")]
+PerUnit = Annotated[list[float], Field(min_length=1)]
+
+
+class Dense(Layer):
+    """A fully connected layer with its activation."""
+
+    type: Literal["dense"] = "dense"
+    units: Annotated[int, Field(ge=1)]
+    activation: ActivationName = "linear"
+    use_bias: bool = True
+    weight: Weight | None = None
+    bias: PerUnit | None = None
+    threshold: PerUnit | None = None
+
+    @field_validator("weight")
+    @classmethod
+    def _one_row_per_unit(cls, weight: Weight | None, info: ValidationInfo) -> Weight | None:
+        if weight is None:
+            return None
+        lengths = sorted({len(row) for row in weight})
+        if len(lengths) > 1 or lengths == [0]:
+            found = " and ".join(str(length) for length in lengths)
+            raise PydanticCustomError(
+                "ragged_weight", "every row of a weight has one number per input; found rows of {found} numbers", {"found": found}
+            )
+        units = info.data.get("units")
+        if units is not None and len(weight) != units:
+            raise PydanticCustomError(
+                "wrong_length",
+                "a weight has one row per unit; expected {units} rows, got {got}",
+                {"units": units, "got": len(weight)},
+            )
+        return weight
+
+    @field_validator("bias", "threshold")
+    @classmethod
+    def _one_number_per_unit(cls, numbers: PerUnit | None, info: ValidationInfo) -> PerUnit | None:
+        if numbers is None:
+            return None
+        units = info.data.get("units")
+        if units is not None and len(numbers) != units:
+            raise PydanticCustomError(
+                "wrong_length",
+                "a {field} has one number per unit; expected {units}, got {got}",
+                {"field": info.field_name, "units": units, "got": len(numbers)},
+            )
+        if info.data.get("use_bias") is False:
+            raise PydanticCustomError(
+                "bias_not_used", "a {field} is given though use_bias is false; leave out one of them", {"field": info.field_name}
+            )
+        if info.field_name == "threshold" and info.data.get("bias") is not None:
+            raise PydanticCustomError(
+                "bias_and_threshold", "a layer takes a bias or a threshold, not both (a threshold of t is a bias of -t)", {}
+            )
+        return numbers
+
+    def given_bias(self) -> list[float] | None:
+        """The bias that was given, in either form."""
+        if self.threshold is not None:
+            return [-number for number in self.threshold]
+        return self.bias
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise InvalidSpec(
+                Fault(
+                    "",
+                    "shape_mismatch",
+                    f"a dense layer takes items of one dimension, got items of shape {list(input_shape)}; "
+                    'put {"type": "flatten"} before it',
+                    expected="(inputs,)",
+                    got=str(list(input_shape)),
+                )
+            )
+        if self.weight is not None and len(self.weight[0]) != input_shape[0]:
+            raise InvalidSpec(
+                Fault(
+                    "/weight",
+                    "shape_mismatch",
+                    f"the weight has {len(self.weight[0])} numbers per row, but {input_shape[0]} inputs come in; give one number per input",
+                    expected=f"({self.units}, {input_shape[0]})",
+                    got=f"({len(self.weight)}, {len(self.weight[0])})",
+                )
+            )
+        return (self.units,)
+
+    def untrainable(self) -> str | None:
+        if self.activation == "step":
+            return (
+                "the slope of the step activation is zero, so gradient descent cannot train through it; "
+                "train with sigmoid, tanh or relu, or ask for the answer of given weights without training"
+            )
+        return None
+
+    def without_parameters(self) -> Dense:
+        return self.model_copy(update={"weight": None, "bias": None, "threshold": None})
+
+    def lower(self, plan: Plan, x: Value) -> Value:
+        (units,), inputs = self.output_shape(x.shape), x.shape[0]
+        module, bound, bias_at, bias_gradient = plan.module(), inputs**-0.5, NOWHERE, NOWHERE
+        weight = plan.parameter(f"{module}.weight", (units, inputs), bound, self.weight)
+        if self.use_bias:
+            bias = plan.parameter(f"{module}.bias", (units,), bound, self.given_bias())
+            bias_at, bias_gradient = bias.at, bias.gradient
+        if self.activation != "linear":
+            plan.module()  # in torch.nn.Sequential the activation is a module of its own
+        y, code = plan.value(units), ACTIVATION_CODES[self.activation]
+        plan.forward.append((dense_forward, x.at, weight.at, bias_at, y.at, inputs, units, code))
+        if plan.training:
+            places = (x.at, x.gradient, weight.at, weight.gradient, bias_gradient, y.at, y.gradient)
+            plan.backward.append([(dense_backward, *places, inputs, units, code)])
+        return y
+
+
+@kernel
+def dense_forward(op, arena, integers):
+    """y = activation(x W^T + b)"""
+    x_at, weight_at, bias_at, y_at, inputs, units, code = op[:7]
+    rows = integers[ROWS]
+    y = view(arena, y_at, rows, units)
+    np.dot(view(arena, x_at, rows, inputs), view(arena, weight_at, units, inputs).T, y)
+    if bias_at >= 0:
+        bias = view(arena, bias_at, units)
+        for row in range(rows):
+            for j in range(units):
+                y[row, j] += bias[j]
+    activate(code, y)
+
+
+@kernel
+def dense_backward(op, arena, integers):
+    """Overwrites the gradient of y with that of the pre-activations; then dW, db and (where wanted) dx."""
+    x_at, dx_at, weight_at, dweight_at, dbias_at, y_at, dy_at, inputs, units, code = op[:10]
+    rows = integers[ROWS]
+    delta = view(arena, dy_at, rows, units)
+    activate_backward(code, view(arena, y_at, rows, units), delta)
+    if dbias_at >= 0:
+        dbias = view(arena, dbias_at, units)
+        dbias[:] = 0
+        for row in range(rows):
+            for j in range(units):
+                dbias[j] += delta[row, j]
+    np.dot(delta.T, view(arena, x_at, rows, inputs), view(arena, dweight_at, units, inputs))
+    if dx_at >= 0:
+        np.dot(delta, view(arena, weight_at, units, inputs), view(arena, dx_at, rows, inputs))

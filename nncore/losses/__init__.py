@@ -1,0 +1,15 @@
+"""What training makes small. `LossSpec` is the only list of losses. All of them take logits where there is a choice."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from nncore.losses.binary_cross_entropy import BinaryCrossEntropy
+from nncore.losses.mean_squared_error import MeanSquaredError
+from nncore.losses.softmax_cross_entropy import SoftmaxCrossEntropy
+
+LossSpec = Annotated[MeanSquaredError | BinaryCrossEntropy | SoftmaxCrossEntropy, Field(discriminator="type")]
+
+__all__ = ["BinaryCrossEntropy", "LossSpec", "MeanSquaredError", "SoftmaxCrossEntropy"]

@@ -1,0 +1,29 @@
+"""What every loss keeps: which targets it compares with, and its lowering.
+
+A loss is one file: spec, formula, kernel. Its kernel writes the loss of every row (the machine adds them up in float64) and, in a plan
+that trains, the gradient of the *mean* over the rows of the batch, whatever their number: a partial last batch counts by its own rows.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from nncore.definition import Definition
+
+if TYPE_CHECKING:
+    from nncore.machine.plan import Plan, Value
+
+
+class Loss(Definition):
+    """What training makes small."""
+
+    compares_with: ClassVar[Literal["labels", "targets"]]
+    """labels: one class per row, int64, in [0, outputs). targets: one number per output, in the dtype of training."""
+
+    refused_after: ClassVar[tuple[str, ...]] = ()
+    """Activations of the last layer that would be applied twice, because the loss takes logits."""
+
+    @abstractmethod
+    def lower(self, plan: Plan, outputs: Value) -> None:
+        """Append the loss of `outputs` to the forward rows; it writes `plan.row_losses` and, when training, `outputs.gradient`."""

@@ -1,0 +1,230 @@
+"""A plan: rows of (kernel, integers) over one flat arena in which everything that is a float has its place.
+
+The arena is cut into regions, each starting on a cache line:
+
+    scalars     what changes from step to step: the learning rate and its like
+    parameters  all of them, one after the other, without gaps: one vector
+    gradients   the same, place by place
+    optimizer   what the optimizer remembers, some vectors as long as the parameters
+    constants   numbers that never change
+    workspace   activations, their gradients, scratch: nothing in it outlives a step
+
+Layers, loss and optimizer append rows and take space while they are lowered; a Place is resolved to an index of the arena only when all
+of them are. So the memory a network needs is known before any of it is taken. A training plan and an evaluation plan of one network
+stand over one Layout: they share every region, the workspace too, because they never run at the same time.
+
+How many rows a batch has is a number in `integers`, not in the plan: the partial last batch of an epoch runs the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from nncore.machine.kernels import FIELDS, HEADER, SCALARS, Kernel
+
+Region = Literal["scalars", "parameters", "gradients", "optimizer", "constants", "workspace", "integers"]
+ARENA_REGIONS: tuple[Region, ...] = ("scalars", "parameters", "gradients", "optimizer", "constants", "workspace")
+LINE = 16  # numbers: 64 bytes of float32, a cache line
+
+NOWHERE = -1
+"""Instead of a place: nobody wants it."""
+
+
+class Place(NamedTuple):
+    """A position in a region."""
+
+    region: Region
+    offset: int
+
+
+class Value(NamedTuple):
+    """An activation: where it lies, where its gradient lies (or NOWHERE), and the shape of one item. Items lie one after the other."""
+
+    at: Place
+    gradient: Place | int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Numbers per item."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named part of the parameter vector; at first uniform in +-bound, unless `given`."""
+
+    name: str
+    shape: tuple[int, ...]
+    at: Place
+    gradient: Place
+    bound: float
+    given: Sequence[Any] | None = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+def _whole_lines(size: int) -> int:
+    return -(-size // LINE) * LINE
+
+
+class Layout:
+    """What is where in the arena and in `integers`; shared by the plans of one network."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Parameter] = {}
+        self.constants: dict[tuple[float, ...], Place] = {}
+        self.sizes: dict[Region, int] = dict.fromkeys(ARENA_REGIONS, 0) | {"scalars": SCALARS, "integers": HEADER}
+
+    def take(self, region: Region, size: int) -> Place:
+        """The next `size` numbers of a region, from a cache line on."""
+        place = Place(region, self.sizes[region])
+        self.sizes[region] += _whole_lines(size)
+        return place
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.size for parameter in self.parameters.values())
+
+    @property
+    def arena_size(self) -> int:
+        """Numbers in the arena."""
+        return sum(_whole_lines(self.sizes[region]) for region in ARENA_REGIONS)
+
+    def bases(self) -> dict[Region, int]:
+        """Where each region starts."""
+        bases: dict[Region, int] = {"integers": 0}
+        at = 0
+        for region in ARENA_REGIONS:
+            bases[region] = at
+            at += _whole_lines(self.sizes[region])
+        return bases
+
+
+class Plan:
+    """What layers, loss and optimizer are lowered into. `rows`: the largest batch; `training`: whether gradients are wanted."""
+
+    def __init__(self, layout: Layout, rows: int, *, training: bool) -> None:
+        self.layout, self.rows, self.training = layout, rows, training
+        self.forward: list[tuple[Any, ...]] = []
+        self.backward: list[list[tuple[Any, ...]]] = []
+        """Groups of rows. The groups run last first, the rows within one in their order."""
+        self.update: list[tuple[Any, ...]] = []
+        """Rows that change what outlives a step. They run only after loss and gradients were found finite."""
+        self._modules = self._random_layers = 0
+        self._taken: dict[Region, int] = {"workspace": 0, "integers": HEADER}
+        self._row_losses: Place | None = None
+        self._targets: Place | None = None
+        self._labels: Place | None = None
+
+    # What layers ask for
+
+    def module(self) -> str:
+        """The name of the next module of the equal torch.nn.Sequential."""
+        self._modules += 1
+        return str(self._modules - 1)
+
+    def random_layer(self) -> int:
+        """A number for a layer that draws, by which its hash differs from the others'."""
+        self._random_layers += 1
+        return self._random_layers - 1
+
+    def parameter(self, name: str, shape: tuple[int, ...], bound: float, given: Sequence[Any] | None = None) -> Parameter:
+        """A parameter, placed after those asked for before; the same one when another plan of the layout has asked for it."""
+        known = self.layout.parameters.get(name)
+        if known is None:
+            offset = self.layout.parameter_count
+            known = Parameter(name, shape, Place("parameters", offset), Place("gradients", offset), bound, given)
+            self.layout.parameters[name] = known
+            self.layout.sizes["parameters"] = self.layout.sizes["gradients"] = offset + known.size
+        return known
+
+    def constant(self, *numbers: float) -> Place:
+        """Where these numbers lie, one after the other."""
+        if numbers not in self.layout.constants:
+            self.layout.constants[numbers] = self.layout.take("constants", len(numbers))
+        return self.layout.constants[numbers]
+
+    def value(self, *shape: int) -> Value:
+        """Space for an activation of every row, and for its gradient in a plan that trains."""
+        size = prod(shape)
+        return Value(self.workspace(size), self.workspace(size) if self.training else NOWHERE, shape)
+
+    def workspace(self, size_per_row: int) -> Place:
+        """Scratch that lives within a step: `size_per_row` numbers for each row."""
+        return self._take("workspace", self.rows * size_per_row)
+
+    # What losses ask for
+
+    @property
+    def row_losses(self) -> Place:
+        """Where the loss of every row goes. The machine adds them up in float64."""
+        if self._row_losses is None:
+            self._row_losses = self.workspace(1)
+        return self._row_losses
+
+    def targets(self, size: int) -> Place:
+        """Where the machine puts the targets of the batch: (rows, size)."""
+        if self._targets is None:
+            self._targets = self.workspace(size)
+        return self._targets
+
+    def labels(self) -> Place:
+        """Where, in `integers`, the machine puts the labels of the batch: (rows,)."""
+        if self._labels is None:
+            self._labels = self._take("integers", self.rows)
+        return self._labels
+
+    # What optimizers ask for
+
+    @property
+    def parameters_at(self) -> Place:
+        return Place("parameters", 0)
+
+    @property
+    def gradients_at(self) -> Place:
+        return Place("gradients", 0)
+
+    @property
+    def parameter_count(self) -> int:
+        return self.layout.parameter_count
+
+    def optimizer_state(self) -> Place:
+        """A vector as long as the parameters, zero at first, that outlives the step and is part of a checkpoint."""
+        return self.layout.take("optimizer", self.parameter_count)
+
+    # What the program asks for
+
+    def resolve(self, place: Place | int) -> int:
+        """The index of a place, once everything was lowered."""
+        return place if isinstance(place, int) else self.layout.bases()[place.region] + place.offset
+
+    def in_order(self) -> list[tuple[Any, ...]]:
+        """All rows as they run: forward, backward, update."""
+        return self.forward + [row for group in reversed(self.backward) for row in group] + self.update
+
+    def kernels(self) -> list[Kernel]:
+        """The kernels of the plan, each once."""
+        return list(dict.fromkeys(row[0] for row in self.in_order()))
+
+    def table(self) -> np.ndarray:
+        """(rows of the plan, 1 + FIELDS) int64: the number of the kernel in `kernels()`, then its integers, filled up with 0."""
+        numbers, bases = {kernel: number for number, kernel in enumerate(self.kernels())}, self.layout.bases()
+        table = np.zeros((len(self.in_order()), 1 + FIELDS), dtype=np.int64)
+        for at, (kernel, *integers) in enumerate(self.in_order()):
+            resolved = [value if isinstance(value, int) else bases[value.region] + value.offset for value in integers]
+            table[at, : 1 + len(resolved)] = [numbers[kernel], *resolved]
+        return table
+
+    def _take(self, region: Region, size: int) -> Place:
+        place = Place(region, self._taken[region])
+        self._taken[region] += _whole_lines(size)
+        self.layout.sizes[region] = max(self.layout.sizes[region], self._taken[region])
+        return place

@@ -1,0 +1,59 @@
+"""A network definition is data: a list of layers, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from nncore.definition import Definition
+from nncore.errors import InvalidSpec
+from nncore.layers import LayerSpec
+from nncore.machine.plan import Layout, Plan, Value
+
+Shape = tuple[int, ...]
+
+
+class ParameterInfo(NamedTuple):
+    """A parameter of the network: the name it has in the equal torch.nn.Sequential, and its shape."""
+
+    name: str
+    shape: Shape
+
+
+class NetworkSpec(Definition):
+    """Layers, first to last. Parameters are laid out and named as in the torch.nn.Sequential of the same layers."""
+
+    layers: Annotated[list[LayerSpec], Field(min_length=1)]
+
+    def shapes(self, input_shape: Sequence[int]) -> list[Shape]:
+        """The shape of one item before the first layer and after each one. Raises InvalidSpec naming the layer that does not fit."""
+        shapes = [tuple(input_shape)]
+        for number, layer in enumerate(self.layers):
+            try:
+                shapes.append(layer.output_shape(shapes[-1]))
+            except InvalidSpec as refused:
+                raise InvalidSpec(fault.under(f"/layers/{number}") for fault in refused.faults) from None
+        return shapes
+
+    def output_shape(self, input_shape: Sequence[int]) -> Shape:
+        """The shape of one item that comes out. Raises InvalidSpec naming the layer that does not fit."""
+        return self.shapes(input_shape)[-1]
+
+    def parameters(self, input_shape: Sequence[int]) -> list[ParameterInfo]:
+        """All parameters, in the order in which they lie in the one vector."""
+        plan = Plan(Layout(), 1, training=False)
+        self.shapes(input_shape)
+        self.lower(plan, Value(plan.workspace(1), -1, tuple(input_shape)))
+        return [ParameterInfo(parameter.name, parameter.shape) for parameter in plan.layout.parameters.values()]
+
+    def lower(self, plan: Plan, x: Value) -> Value:
+        """Append every layer to the plan; answers where the output of the last lies."""
+        for layer in self.layers:
+            x = layer.lower(plan, x)
+        return x
+
+    def without_parameters(self) -> NetworkSpec:
+        """The same network without the parameters that were given in the spec."""
+        return self.model_copy(update={"layers": [layer.without_parameters() for layer in self.layers]})
