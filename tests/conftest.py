@@ -1,0 +1,150 @@
+"""What tests of several packages share: migrated, empty databases, the addresses of services, and when a skip is a failure.
+
+A test that takes `store_url` or `store` runs on SQLite and on Postgres. Services are looked for where a developer's machine has them,
+or where these variables say; a test whose service is missing is skipped with a reason that begins with "no ", e.g. "no Postgres".
+
+SANKOFA_TEST_POSTGRES  server to make a throw-away database on, postgresql+psycopg://root@127.0.0.1/postgres
+SANKOFA_TEST_REDIS     redis://127.0.0.1:6379/9
+SANKOFA_TEST_RABBITMQ  amqp://guest:guest@127.0.0.1:5672//
+SANKOFA_TEST_STRICT    1: a test that wants a service or a package it does not find fails
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import hypothesis
+import pytest
+import sqlalchemy as sa
+
+from service.store import migrate
+from service.store.database import Store
+from service.store.models import Base, Installation, Tenant
+
+TEST_VARIABLES = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SANKOFA_TEST_")}
+for _name in [name for name in os.environ if name.startswith("SANKOFA_") and name != "SANKOFA_CACHE_DIR"]:
+    del os.environ[_name]  # no test depends on the installation of whoever runs it, nor does a process it starts
+
+WANTING = ("no ", "could not import ")  # how the reason begins when a test is skipped for want of a service or a package
+
+hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("deep", deadline=None, print_blob=True, max_examples=5000)
+hypothesis.settings.load_profile("default")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    return _judged((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    return _judged((yield))
+
+
+def _judged(report: pytest.TestReport | pytest.CollectReport) -> pytest.TestReport | pytest.CollectReport:
+    """The report; a failure in place of a skip for want of something, where SANKOFA_TEST_STRICT forbids that."""
+    if TEST_VARIABLES.get("SANKOFA_TEST_STRICT", "0") != "0" and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(WANTING):
+            report.outcome = "failed"
+            report.longrepr = f"SANKOFA_TEST_STRICT: this test must not be skipped ({reason})"
+    return report
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """Where a Redis answers."""
+    return _reachable("Redis", TEST_VARIABLES.get("SANKOFA_TEST_REDIS", "redis://127.0.0.1:6379/9"), 6379)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> str:
+    """Where a RabbitMQ answers."""
+    return _reachable("RabbitMQ", TEST_VARIABLES.get("SANKOFA_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//"), 5672)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """Where a Postgres answers, whose user may make databases."""
+    return _reachable("Postgres", TEST_VARIABLES.get("SANKOFA_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1/postgres"), 5432)
+
+
+def _reachable(name: str, url: str, port: int) -> str:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "127.0.0.1", parts.port or port), 3).close()
+    except OSError:
+        pytest.skip(f"no {name}")
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "sankofa.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """The URL of a migrated Postgres database of this test session."""
+    name = f"sankofa_test_{secrets.token_hex(6)}"
+    with _administrator(postgres_server) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")  # it need not outlive a power cut
+    url = sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+    try:
+        _migrate(url)
+        yield url
+    finally:
+        with _administrator(postgres_server) as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administrator(server: str) -> sa.Connection:
+    return sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect()
+
+
+def _migrate(url: str) -> None:
+    store = Store(url)
+    migrate.upgrade(store)
+    store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated database with nothing in it but the installation's row and the default tenant."""
+    if request.param == "sqlite":
+        path = tmp_path / "sankofa.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
+        return f"sqlite:///{path}"
+    url: str = request.getfixturevalue("migrated_postgres")
+    empty(url)
+    return url
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An empty store, on SQLite and on Postgres."""
+    opened = Store(store_url)
+    yield opened
+    opened.close()
+
+
+def empty(url: str) -> None:
+    """Take everything out of a migrated database but what the first migration put there."""
+    opened = Store(url)
+    with opened.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(sa.delete(table))
+        session.add(Installation(id=1, clock_offset=0.0, woken_at=0.0))
+        session.add(Tenant(id="default", name="default", created_at=0.0, used_seconds=0.0, used_at=0.0))
+    opened.close()
