@@ -1,0 +1,47 @@
+"""Where the service is and which key opens it, when nobody says so: from the environment, else from this machine's installation."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sankofa.errors import InvalidInput
+
+
+def default_data_dir() -> Path:
+    """The data folder of this user's installation: `SANKOFA_DATA_DIR`, else `$XDG_DATA_HOME/sankofa`, else `~/.local/share/sankofa`."""
+    named = os.environ.get("SANKOFA_DATA_DIR")
+    return Path(named) if named else Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sankofa"
+
+
+def find_url(url: str | None = None) -> str:
+    """The service's address: `url`, else `SANKOFA_URL`, else this machine at `SANKOFA_PORT` or 8000. Without a slash at its end."""
+    found = url or os.environ.get("SANKOFA_URL") or f"http://127.0.0.1:{os.environ.get('SANKOFA_PORT') or 8000}"
+    parts = urlsplit(found)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(f"the service's address: expected http://HOST:PORT or https://HOST, got {found!r}")
+    return found.rstrip("/")
+
+
+def find_key(url: str, key: str | None = None) -> str | None:
+    """The API key: `key`, else `SANKOFA_API_KEY`, else, for a service on this machine, the key file of the data folder; else None."""
+    if key or os.environ.get("SANKOFA_API_KEY"):
+        return key or os.environ["SANKOFA_API_KEY"]
+    # A local key is never sent to another machine.
+    if not is_loopback(url):
+        return None
+    try:
+        return (default_data_dir() / "key").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` names this machine by a loopback address or as `localhost`."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,123 @@
+"""The way in: a client of one Sankofa service.
+
+client = Client()                                   # SANKOFA_URL and SANKOFA_API_KEY, else the service on this machine
+job = client.train([{"type": "dense", "units": 32, "activation": "relu"}, {"type": "dense", "units": 10}],
+                   "digits.csv", "label", epochs=30, validation={"fraction": 0.2})
+job.wait().weights()["0.weight"]                    # a numpy array
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypedDict, Unpack
+from urllib.parse import quote
+
+import httpx2
+
+from sankofa.connection import Connection
+from sankofa.datasets import Dataset, Datasets, Table, column_list
+from sankofa.jobs import Job
+
+Layers = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+class TrainingOptions(TypedDict, total=False):
+    """What a job may be told beyond network, data and target; what is left out, the service chooses and says in `job.spec`."""
+
+    inputs: list[str] | None
+    loss: Mapping[str, Any] | None
+    optimizer: Mapping[str, Any]
+    batch_size: int
+    epochs: int
+    seed: int | None
+    shuffle: bool
+    dtype: Literal["float32", "float64"]
+    validation: Mapping[str, Any] | None
+    preprocess: list[Mapping[str, Any]]
+    metrics: list[str] | None
+    name: str
+    tags: Any
+    priority: int
+
+
+class Client:
+    """A client of one service. May be used by several threads; close it, or use it in a `with`, to give its sockets back."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        retries: int = 5,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """Connects at the first request.
+
+        url: else `SANKOFA_URL`, else http://127.0.0.1:8000. api_key: else `SANKOFA_API_KEY`, else, on this machine, the key file.
+        timeout_seconds: longest silence of the service on one request. retries: how often a request is made again when the service
+        cannot be reached or answers 429 or 503, with growing delays.
+        """
+        self._connection = Connection(url, api_key, timeout_seconds=timeout_seconds, retries=retries, transport=transport)
+        self.datasets = Datasets(self._connection)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._connection.close()
+
+    @property
+    def url(self) -> str:
+        return self._connection.url
+
+    def train(
+        self,
+        network: Layers,
+        data: Dataset | Table,
+        target: str,
+        *,
+        idempotency_key: str | None = None,
+        **options: Unpack[TrainingOptions],
+    ) -> Job:
+        """Queue a training job and return it; `job.wait()` waits for its end.
+
+        network: a list of layers, or {"layers": [...]}. data: a Dataset, the id of one ("ds_..."), or what `datasets.upload` takes.
+        target: the column to be learnt.
+        Raises InvalidRequest, with every fault of the spec at once.
+        """
+        layers = {"layers": list(network)} if isinstance(network, Sequence) else network
+        spec = {"dataset": self._dataset_id(data), "target": target, "network": layers, **options}
+        return self.submit(spec, idempotency_key=idempotency_key)
+
+    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Queue the job that `spec` describes as the API takes it: dataset, target, network, ..."""
+        response = self._connection.request("POST", "/v1/jobs", json=dict(spec), idempotency_key=idempotency_key)
+        return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
+
+    def job(self, job_id: str) -> Job:
+        """The job with this id. Raises NotFound."""
+        response = self._connection.request("GET", f"/v1/jobs/{quote(job_id, safe='')}")
+        return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
+
+    def jobs(self, state: str | None = None) -> Iterator[Job]:
+        """Every job, newest first, fetched page by page; or those in `state`."""
+        return (Job(self._connection, document) for document in self._connection.pages("/v1/jobs", state=state))
+
+    def evaluate(self, network: Layers, inputs: Any) -> dict[str, Any]:
+        """What a network with given weights computes, layer by layer: `outputs`, and per layer the sums, activations, contributions."""
+        layers = {"layers": list(network)} if isinstance(network, Sequence) else network
+        body = {"network": layers, "inputs": column_list("inputs", inputs)}
+        return dict(self._connection.document(self._connection.request("POST", "/v1/networks/evaluate", json=body)))
+
+    def _dataset_id(self, data: Dataset | Table) -> str:
+        if isinstance(data, Dataset):
+            return data.id
+        if isinstance(data, str) and data.startswith("ds_") and not os.path.exists(data):
+            return data
+        return self.datasets.upload(data).id

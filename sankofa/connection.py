@@ -1,0 +1,203 @@
+"""One HTTP conversation with the service: key, retries, problem documents. Everything above it speaks of jobs and datasets."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import httpx2
+
+from sankofa.address import find_key, find_url, is_loopback
+from sankofa.errors import Busy, Problem, Refused, Unreachable, refusal
+
+# Answers that say "later"; everything a request does here is safe to repeat, POSTs by their Idempotency-Key.
+RETRIED_STATUSES = {429, 502, 503, 504}
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 10.0
+# A service that asks for more patience than this is not waited for.
+LONGEST_RETRY_AFTER_SECONDS = 60.0
+
+Content = bytes | Callable[[], BinaryIO]
+
+
+class Connection:
+    """Requests to one service. May be used by several threads."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        retries: int = 5,
+        transport: httpx2.BaseTransport | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.url = find_url(url)
+        self.api_key = find_key(self.url, api_key)
+        self.timeout_seconds = timeout_seconds
+        self._retries = retries
+        self._sleep = sleep
+        headers = {"User-Agent": "sankofa-python", "Accept": "*/*"}
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        # A proxy named by the environment does not lead to this machine.
+        self._http = httpx2.Client(
+            base_url=self.url, headers=headers, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(self.url)
+        )
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Close the sockets; the connection is of no use afterwards."""
+        self._closed.set()
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        content: Content | None = None,
+        headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> httpx2.Response:
+        """The service's 2xx or 304 answer, after retries.
+
+        content: the body, or a function that opens it anew for every attempt.
+        Raises Unreachable, or the Refused that the status asks for.
+        """
+        sent = dict(headers or {})
+        if method == "POST":
+            sent["Idempotency-Key"] = idempotency_key or uuid.uuid4().hex
+
+        def attempt() -> httpx2.Response:
+            with contextlib.ExitStack() as opened:
+                body = opened.enter_context(content()) if callable(content) else content
+                return self._http.request(
+                    method,
+                    path,
+                    params={name: value for name, value in (params or {}).items() if value is not None},
+                    json=json,
+                    content=body,
+                    headers=sent,
+                    timeout=timeout_seconds or self.timeout_seconds,
+                )
+
+        return self._retried(attempt)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON document at `path`."""
+        return self.document(self.request("GET", path, params=params))
+
+    def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Every element of the list at `path`, page after page as they are asked for."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, cursor=cursor, **params)
+            yield from page["data"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    @contextlib.contextmanager
+    def download(self, path: str, **params: Any) -> Iterator[httpx2.Response]:
+        """The answer with its body still to be read."""
+
+        def attempt() -> httpx2.Response:
+            request = self._http.build_request("GET", path, params={name: value for name, value in params.items() if value is not None})
+            return self._http.send(request, stream=True)
+
+        response = self._retried(attempt)
+        try:
+            yield response
+        except httpx2.TransportError as error:
+            raise Unreachable(f"{self.url}{path}: the connection broke ({_reason(error)})") from error
+        finally:
+            response.close()
+
+    @contextlib.contextmanager
+    def events(self, path: str, *, last_event_id: str | None, silence_seconds: float) -> Iterator[httpx2.EventSource]:
+        """A stream of server-sent events. Raises httpx2.TransportError when it breaks: its reader knows where to go on."""
+        headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else {}
+        timeout = httpx2.Timeout(self.timeout_seconds, read=silence_seconds)
+        with self._http.sse(path, headers=headers, timeout=timeout) as source:
+            self._refuse(source.response)
+            yield source
+
+    def document(self, response: httpx2.Response) -> Any:
+        """The answer's JSON."""
+        try:
+            return response.json()
+        except ValueError as error:
+            kind = response.headers.get("content-type", "no content type")
+            raise Unreachable(
+                f"{response.url} answered {kind} where JSON was expected: is this the address of a Sankofa service?"
+            ) from error
+
+    def _retried(self, attempt: Callable[[], httpx2.Response]) -> httpx2.Response:
+        """The answer of `attempt`, made again while the service cannot be reached or asks to come back."""
+        started = time.monotonic()
+        for number in range(self._retries + 1):
+            last = number == self._retries
+            delay = min(FIRST_DELAY_SECONDS * 2**number, LONGEST_DELAY_SECONDS) * random.uniform(0.5, 1.0)
+            try:
+                response = attempt()
+                self._refuse(response)
+                return response
+            except httpx2.TransportError as error:
+                if last or self._closed.is_set() or isinstance(error, httpx2.UnsupportedProtocol):
+                    tried = f"tried {number + 1} times in {time.monotonic() - started:.1f} s"
+                    raise Unreachable(f"cannot reach {self.url} ({_reason(error)}; {tried}). {self._remedy()}") from error
+            except Refused as error:
+                if last or error.problem.status not in RETRIED_STATUSES:
+                    raise
+                asked = _retry_after_seconds(response)
+                if asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS:
+                    raise Busy(error.problem, f"It asks to come back in {asked:.0f} s.") from None
+                delay = delay if asked is None else asked + random.uniform(0, 0.1)
+            self._sleep(delay)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _refuse(self, response: httpx2.Response) -> None:
+        if response.is_success or response.status_code == 304:
+            return
+        try:
+            document = httpx2.Response(response.status_code, content=response.read()).json()
+        except ValueError:
+            document = None
+        problem = Problem.from_document(response.status_code, document, response.headers.get("x-request-id"))
+        remedy = ""
+        if problem.status == 401:
+            remedy = "The key sent is not one of this service's." if self.api_key else "No key was sent."
+            remedy += " Give it by SANKOFA_API_KEY, --api-key or Client(api_key=...); `sankofa serve` prints the file that holds it."
+        raise refusal(problem, remedy)
+
+    def _remedy(self) -> str:
+        if is_loopback(self.url):
+            return "Is the service running? `sankofa serve` starts it; SANKOFA_URL or --url name another address."
+        return "Is the address right, and the service up? It is named by SANKOFA_URL, --url or Client(url=...)."
+
+
+def _reason(error: Exception) -> str:
+    """The transport's complaint in words; some of them have none."""
+    return str(error) or type(error).__name__
+
+
+def _retry_after_seconds(response: httpx2.Response) -> float | None:
+    """What `Retry-After` asks for, as seconds or as a date; None without one that can be read."""
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None

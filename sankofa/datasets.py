@@ -1,0 +1,126 @@
+"""Datasets: uploading a table in whatever form it is at hand, and looking them up."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from sankofa.connection import Connection, Content
+from sankofa.errors import InvalidInput
+
+# CSV as a path, as bytes or as an open binary file; or columns by name, as lists or arrays.
+Table = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table of named columns that the service keeps. Equal content has an equal `digest`."""
+
+    id: str
+    name: str | None
+    digest: str
+    rows: int
+    columns: tuple[dict[str, Any], ...]
+    document: dict[str, Any]
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Dataset:
+        return cls(document["id"], document.get("name"), document["digest"], document["rows"], tuple(document["columns"]), document)
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column["name"] for column in self.columns]
+
+
+class Datasets:
+    """The datasets of a service: `client.datasets`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def upload(self, table: Table, *, name: str | None = None, idempotency_key: str | None = None) -> Dataset:
+        """Send a table and return it as the service understood it.
+
+        table: the path of a CSV file (.gz is unpacked on the way), CSV as bytes or as an open binary file, or columns by name: lists or
+        numpy arrays (rows, *item_shape) of equal length.
+        name: defaults to the file's name without its endings.
+        Raises InvalidInput for what cannot be sent, InvalidRequest for a table that the service refuses.
+        """
+        if isinstance(table, Mapping):
+            document = {"name": name or "columns", "columns": {column: column_list(column, values) for column, values in table.items()}}
+            return self._create(json.dumps(document, allow_nan=False).encode(), "application/json", {}, idempotency_key)
+        content: Content
+        if isinstance(table, bytes):
+            content = table
+        elif isinstance(table, str | os.PathLike):
+            path = Path(table)
+            name = name or path.name.removesuffix(".gz").removesuffix(".csv")
+            content = _opener(path)
+        else:
+            content = table.read()
+            if not isinstance(content, bytes):
+                raise InvalidInput(f"table: expected a file opened in binary mode, got one that reads {type(content).__name__}")
+        return self._create(content, "text/csv", {"name": name}, idempotency_key)
+
+    def get(self, dataset_id: str) -> Dataset:
+        """The dataset with this id. Raises NotFound."""
+        return Dataset.from_document(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}"))
+
+    def list(self) -> Iterator[Dataset]:
+        """Every dataset, newest first, fetched page by page."""
+        return (Dataset.from_document(document) for document in self._connection.pages("/v1/datasets"))
+
+    def _create(self, content: Content, content_type: str, params: dict[str, Any], idempotency_key: str | None) -> Dataset:
+        response = self._connection.request(
+            "POST",
+            "/v1/datasets",
+            params=params,
+            content=content,
+            headers={"Content-Type": content_type},
+            idempotency_key=idempotency_key,
+            # A large table takes the service a while to read.
+            timeout_seconds=max(self._connection.timeout_seconds, 600.0),
+        )
+        return Dataset.from_document(self._connection.document(response))
+
+
+def column_list(name: str, values: Any) -> list[Any]:
+    """The values of a column as a list that JSON can carry. Raises InvalidInput naming the column."""
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(listed, Sequence) or isinstance(listed, str | bytes):
+        raise InvalidInput(f"column {name!r}: expected a list or an array, got {type(values).__name__}")
+    try:
+        json.dumps(listed, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"column {name!r}: expected finite numbers or text, got something else ({error})") from error
+    return list(listed)
+
+
+def _opener(path: Path) -> Content:
+    """A function that opens the file for one attempt to send it; unpacked, so that its length is known before it is sent."""
+    if not path.is_file():
+        raise InvalidInput(f"{path}: expected a CSV file, found {'a folder' if path.is_dir() else 'nothing'} there")
+
+    def open_plain() -> BinaryIO:
+        return path.open("rb")
+
+    def open_unpacked() -> BinaryIO:
+        unpacked = tempfile.TemporaryFile()  # noqa: SIM115  closed by whoever sends it
+        try:
+            with gzip.open(path) as packed:
+                shutil.copyfileobj(packed, unpacked)
+        except (OSError, EOFError) as error:
+            unpacked.close()
+            raise InvalidInput(f"{path}: cannot be unpacked as gzip ({error})") from error
+        unpacked.seek(0)
+        return unpacked
+
+    return open_unpacked if path.suffix == ".gz" else open_plain
