@@ -70,6 +70,7 @@ class Settings(BaseModel):
     max_memory_bytes: Count = Field(8 << 30, description="Most memory a job may take, as computed from its plan, in bytes.")
     max_epochs: Count = Field(10_000_000, description="Most epochs of a job.")
 
+    cache_bytes: Count = Field(20 << 30, description="Most disk a machine's workers use to keep datasets at hand, in bytes.")
     lease_seconds: Seconds = Field(30, description="How long a worker may write to a job without renewing.")
     heartbeat_seconds: Seconds = Field(5, description="How often a worker renews its lease.")
     stall_seconds: Seconds = Field(30, description="A job whose step counter stands still this long is no longer renewed.")

@@ -154,8 +154,11 @@ def release(store: Store, claim: Claim, progress: Progress, metrics: Sequence[Me
     return _leave(store, claim, RELEASED, progress, metrics, (), None)
 
 
-def finish(store: Store, claim: Claim, ending: Ending, progress: Progress, metrics: Sequence[Metric] = ()) -> State:
-    """End the job; answer its end state. Snapshots, metrics, state and event are committed together. Raises LostClaim."""
+def finish(store: Store, claim: Claim, ending: Ending, progress: Progress | None = None, metrics: Sequence[Metric] = ()) -> State:
+    """End the job; answer its end state. Snapshots, metrics, state and event are committed together.
+
+    progress: None leaves the job's step and seconds as they were last recorded. Raises LostClaim.
+    """
     return _leave(store, claim, FINISHED[ending.outcome], progress, metrics, ending.snapshots, ending.reason)
 
 
@@ -205,7 +208,7 @@ def _leave(
     store: Store,
     claim: Claim,
     changes: Mapping[State, State],
-    progress: Progress,
+    progress: Progress | None,
     metrics: Sequence[Metric],
     snapshots: Sequence[NewSnapshot],
     reason: tuple[str, str] | None,
@@ -214,19 +217,19 @@ def _leave(
     with store.write() as session:
         now = store.now(session)
         new = sa.case(*((Job.state == old, sa.literal(str(to))) for old, to in changes.items()))
-        values = _moved(progress, now) | {
+        values = (_moved(progress, now) if progress else {}) | {
             "state": new,
             "lease_until": None,
             "worker_id": None,
             "runnable_since": now,
             "event_seq": Job.event_seq + 1,
         }
-        change = sa.update(Job).where(_owned(claim), Job.state.in_(changes)).values(values).returning(Job.state, Job.event_seq)
+        change = sa.update(Job).where(_owned(claim), Job.state.in_(changes)).values(values).returning(Job.state, Job.event_seq, Job.step)
         left = session.execute(change).one_or_none()
         if left is None:
             raise LostClaim(claim.job_id)
         state = State(left.state)
-        data: dict[str, Any] = {"state": state, "step": progress.step}
+        data: dict[str, Any] = {"state": state, "step": left.step}
         ending: dict[str, Any] = {"finished_at": now}
         if reason is not None and state is State.FAILED:
             ending |= {"reason_code": reason[0], "reason_message": reason[1]}
@@ -238,7 +241,8 @@ def _leave(
             for snapshot in snapshots:
                 session.add(Snapshot(job_id=claim.job_id, created_at=now, **{**vars(snapshot), "values": dict(snapshot.values)}))
         _write_metrics(store, session, claim.job_id, metrics, now)
-        _charge(session, claim.tenant_id, progress.seconds, now)
+        if progress:
+            _charge(session, claim.tenant_id, progress.seconds, now)
         return state
 
 

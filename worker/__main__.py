@@ -1,0 +1,33 @@
+"""`python -m worker`: a Celery worker whose child processes train jobs, SANKOFA_WORKERS of them at once."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from worker.environment import use_one_blas_thread
+
+
+def main() -> None:
+    """Run until SIGTERM; then every job is checkpointed and released."""
+    use_one_blas_thread()
+    os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # a soft stop: bounded by shutdown_seconds
+    from service.parent import exit_with_parent
+    from worker.tasks import app, settings
+
+    exit_with_parent()
+    settings.make_data_dir()
+    app.worker_main(
+        [
+            "worker",
+            f"--hostname=sankofa-{os.getpid()}@{socket.gethostname()}",
+            f"--concurrency={settings.workers}",
+            f"--loglevel={settings.log_level}",
+            "--without-mingle",
+            "--without-gossip",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""`python -m worker.reaper`: ends expired leases, wakes workers while jobs wait, and removes what nobody needs any more.
+
+Everything it does is an idempotent update: several reapers do no harm, and one that was killed is missed for seconds.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import structlog
+from celery import Celery
+
+from service import log
+from service.parent import exit_with_parent
+from service.queue import make_app, send_wake
+from service.settings import Settings
+from service.store import blobs, checkpoints, idempotency, reaping, workers
+from service.store.database import Store
+from service.store.errors import StoreError
+
+CLEAN_SECONDS = 600.0
+
+logger = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = Settings.from_environment()
+    log.configure(settings)
+    exit_with_parent()
+    settings.make_data_dir()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    run(Store(settings.database), make_app(settings), settings, ended)
+
+
+def run(store: Store, app: Celery, settings: Settings, ended: threading.Event) -> None:
+    """A round every `reaper_seconds`, and every ten minutes a clean-up, until `ended`."""
+    cleaned_at = -CLEAN_SECONDS
+    while not ended.is_set():
+        try:
+            reap_round(store, app, settings)
+            if time.monotonic() - cleaned_at >= CLEAN_SECONDS:
+                clean(store, settings)
+                cleaned_at = time.monotonic()
+        except StoreError as error:
+            logger.warning("round skipped", error=str(error))
+        ended.wait(settings.reaper_seconds)
+    store.close()
+
+
+def reap_round(store: Store, app: Celery, settings: Settings) -> None:
+    """End leases that expired, and send a wake if jobs wait and no other reaper has just sent one."""
+    workers.expire_dead(store)
+    for reaped in reaping.reap(store, settings.max_losses):
+        logger.warning("lease expired", job_id=reaped.job_id, state=reaped.state, losses=reaped.losses)
+    if reaping.may_wake(store, settings.reaper_seconds):
+        send_wake(app, settings.wake_expiry_seconds)
+
+
+def clean(store: Store, settings: Settings) -> None:
+    """Remove what nobody needs: old idempotency keys, checkpoints of ended jobs, bytes that nothing names."""
+    idempotency.remove_expired(store, settings.idempotency_seconds)
+    checkpoints.remove_old(store, settings.checkpoint_retention_seconds)
+    blobs.remove_orphans(store)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What a job reports on its way: collected, thinned, and written in small batches, never per step."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from nncore.trainer import Report, Trainer
+from service.store.claims import Metric, Progress
+
+MOST_METRICS = 2000  # rows of a job; with more epochs, every n-th is kept, and the last
+FLUSH_SECONDS = 0.5
+
+
+class Recorder:
+    """Collects a trainer's reports between two writes to the store."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._every_epochs = math.ceil(trainer.epochs / MOST_METRICS)
+        self._waiting: list[Metric] = []
+        self._values: dict[str, Any] = {}
+        self._step = trainer.step
+        self._since = self._read_at = time.monotonic()
+
+    def add(self, report: Report) -> None:
+        """Keep what the report says of its epoch, and how far the job is."""
+        values = {"loss": finite(report.loss), "validation_loss": finite(report.validation_loss), "metrics": finite(report.metrics)}
+        self._values = {**self._values, **values} if report.epoch_ended else {**self._values, "loss": values["loss"]}
+        if report.epoch_ended and (report.epoch % self._every_epochs == 0 or report.epoch == self._trainer.epochs):
+            self._waiting.append(Metric(report.step, report.epoch, values))
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._since >= FLUSH_SECONDS
+
+    def waiting(self) -> tuple[Progress, list[Metric]]:
+        """What is to be written now. Once it is, call `written`."""
+        self._read_at, steps = time.monotonic(), self._trainer.step - self._step
+        seconds = self._read_at - self._since
+        if steps and seconds > 0:
+            self._values["steps_per_second"] = round(steps / seconds, 3)
+        return Progress(self._trainer.step, self._trainer.epoch, dict(self._values), seconds), list(self._waiting)
+
+    def written(self) -> None:
+        """The next write speaks of what comes after the last `waiting`."""
+        self._waiting.clear()
+        self._since, self._step = self._read_at, self._trainer.step
+
+    def resume(self) -> None:
+        """Start the clock again: the trainer was put aside since the last write."""
+        self._since, self._step = time.monotonic(), self._trainer.step
+
+
+def finite(value: Any) -> Any:
+    """The same value with None where a number is NaN or infinite, which JSON cannot say."""
+    if isinstance(value, dict):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
