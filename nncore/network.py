@@ -10,7 +10,7 @@ from pydantic import Field
 from nncore.definition import Definition
 from nncore.errors import InvalidSpec
 from nncore.layers import LayerSpec
-from nncore.machine.plan import Layout, Plan, Value
+from nncore.machine.plan import NOWHERE, Layout, Plan, Value
 
 Shape = tuple[int, ...]
 
@@ -43,9 +43,9 @@ class NetworkSpec(Definition):
 
     def parameters(self, input_shape: Sequence[int]) -> list[ParameterInfo]:
         """All parameters, in the order in which they lie in the one vector."""
-        plan = Plan(Layout(), 1, training=False)
         self.shapes(input_shape)
-        self.lower(plan, Value(plan.workspace(1), -1, tuple(input_shape)))
+        plan = Plan(Layout(), 1, training=False)
+        self.lower(plan, Value(NOWHERE, NOWHERE, tuple(input_shape)))
         return [ParameterInfo(parameter.name, parameter.shape) for parameter in plan.layout.parameters.values()]
 
     def lower(self, plan: Plan, x: Value) -> Value:

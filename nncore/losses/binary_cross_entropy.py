@@ -23,7 +23,9 @@ class BinaryCrossEntropy(Loss):
     refused_after = ("sigmoid", "softmax")
 
     def lower(self, plan: Plan, outputs: Value) -> None:
-        plan.forward.append((binary_cross_entropy, outputs.at, outputs.gradient, plan.row_losses, plan.targets(outputs.size), outputs.size))
+        plan.forward.append(
+            (binary_cross_entropy, outputs.at, outputs.gradient, plan.row_losses(), plan.targets(outputs.size), outputs.size)
+        )
 
 
 @kernel

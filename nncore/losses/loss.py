@@ -26,4 +26,4 @@ class Loss(Definition):
 
     @abstractmethod
     def lower(self, plan: Plan, outputs: Value) -> None:
-        """Append the loss of `outputs` to the forward rows; it writes `plan.row_losses` and, when training, `outputs.gradient`."""
+        """Append the loss of `outputs` to the forward rows; it writes `plan.row_losses()` and, when training, `outputs.gradient`."""

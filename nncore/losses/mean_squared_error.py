@@ -16,7 +16,7 @@ class MeanSquaredError(Loss):
     compares_with = "targets"
 
     def lower(self, plan: Plan, outputs: Value) -> None:
-        plan.forward.append((mean_squared_error, outputs.at, outputs.gradient, plan.row_losses, plan.targets(outputs.size), outputs.size))
+        plan.forward.append((mean_squared_error, outputs.at, outputs.gradient, plan.row_losses(), plan.targets(outputs.size), outputs.size))
 
 
 @kernel

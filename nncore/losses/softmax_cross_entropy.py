@@ -26,7 +26,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def lower(self, plan: Plan, outputs: Value) -> None:
         exponentials = outputs.gradient if plan.training else plan.workspace(outputs.size)
-        places = (outputs.at, exponentials, plan.row_losses, plan.labels())
+        places = (outputs.at, exponentials, plan.row_losses(), plan.labels())
         plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.training)))
 
 

@@ -7,3 +7,7 @@ program.py      a network lowered and placed in memory, ready to be run
 cache.py        where compiled kernels are kept
 compilation.py  warm: compile or load kernels ahead of their use
 """
+
+from nncore.machine.compilation import compiled, warm
+
+__all__ = ["compiled", "warm"]

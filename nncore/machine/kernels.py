@@ -117,7 +117,8 @@ def _exponential(x):
             n = rounded - magic
             r = bounded - n * ln2_high - n * ln2_low
             p = (((((c0 * r + c1) * r + c2) * r + c3) * r + c4) * r + half) * r * r + r + one
-            y = np.int32(p.view(np.int32) + np.int32(rounded.view(np.int32) << shift)).view(np.float32)
+            bits = np.int32(np.float32(p).view(np.int32)) + np.int32(np.int32(np.float32(rounded).view(np.int32)) << shift)
+            y = np.int32(bits).view(np.float32)
             return x if x != x else y
 
         return exponential_float32
@@ -135,7 +136,8 @@ def _exponential(x):
             s = r * r
             p = r * ((p0 * s + p1) * s + p2)
             q = ((q0 * s + q1) * s + q2) * s + q3
-            y = ((1.0 + 2.0 * (p / (q - p))).view(np.int64) + (rounded.view(np.int64) << 52)).view(np.float64)
+            bits = np.float64(1.0 + 2.0 * (p / (q - p))).view(np.int64) + (np.float64(rounded).view(np.int64) << 52)
+            y = np.int64(bits).view(np.float64)
             return x if x != x else y
 
         return exponential_float64

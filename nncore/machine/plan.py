@@ -45,7 +45,7 @@ class Place(NamedTuple):
 class Value(NamedTuple):
     """An activation: where it lies, where its gradient lies (or NOWHERE), and the shape of one item. Items lie one after the other."""
 
-    at: Place
+    at: Place | int
     gradient: Place | int
     shape: tuple[int, ...]
 
@@ -120,9 +120,10 @@ class Plan:
         """Rows that change what outlives a step. They run only after loss and gradients were found finite."""
         self._modules = self._random_layers = 0
         self._taken: dict[Region, int] = {"workspace": 0, "integers": HEADER}
-        self._row_losses: Place | None = None
-        self._targets: Place | None = None
-        self._labels: Place | None = None
+        self.inputs = self.outputs = Value(NOWHERE, NOWHERE, ())
+        self.row_losses_at: Place | int = NOWHERE
+        self.targets_at: Place | int = NOWHERE
+        self.labels_at: Place | int = NOWHERE
 
     # What layers ask for
 
@@ -163,24 +164,23 @@ class Plan:
 
     # What losses ask for
 
-    @property
-    def row_losses(self) -> Place:
-        """Where the loss of every row goes. The machine adds them up in float64."""
-        if self._row_losses is None:
-            self._row_losses = self.workspace(1)
-        return self._row_losses
+    def row_losses(self) -> Place | int:
+        """Where the loss of every row goes: (rows,). The machine adds them up in float64."""
+        if self.row_losses_at == NOWHERE:
+            self.row_losses_at = self.workspace(1)
+        return self.row_losses_at
 
-    def targets(self, size: int) -> Place:
+    def targets(self, size: int) -> Place | int:
         """Where the machine puts the targets of the batch: (rows, size)."""
-        if self._targets is None:
-            self._targets = self.workspace(size)
-        return self._targets
+        if self.targets_at == NOWHERE:
+            self.targets_at = self.workspace(size)
+        return self.targets_at
 
-    def labels(self) -> Place:
+    def labels(self) -> Place | int:
         """Where, in `integers`, the machine puts the labels of the batch: (rows,)."""
-        if self._labels is None:
-            self._labels = self._take("integers", self.rows)
-        return self._labels
+        if self.labels_at == NOWHERE:
+            self.labels_at = self._take("integers", self.rows)
+        return self.labels_at
 
     # What optimizers ask for
 

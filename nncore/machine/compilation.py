@@ -1,0 +1,58 @@
+"""Compiling kernels ahead of their use, where somebody can be told how long it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from nncore.machine.cache import cache_folder
+from nncore.machine.kernels import Kernel
+from nncore.machine.run import loops
+
+Progress = Callable[[int, int], None]
+
+
+def known_kernels() -> list[Kernel]:
+    """Every kernel in the files of the layers, losses and optimizers that the unions name."""
+    import sys
+
+    from nncore.layers import LayerSpec
+    from nncore.losses import LossSpec
+    from nncore.optimizers import OptimizerSpec
+
+    specs = [spec for union in (LayerSpec, LossSpec, OptimizerSpec) for spec in get_args(get_args(union)[0])]
+    modules = [sys.modules[spec.__module__] for spec in specs]
+    return list(dict.fromkeys(value for module in modules for value in vars(module).values() if isinstance(value, Kernel)))
+
+
+def warm(dtype: str = "float32", kernels: Iterable[Kernel] | None = None, progress: Progress | None = None) -> float:
+    """Compile, or load, the loops and these kernels (None: every kernel there is) for this dtype; the seconds it took.
+
+    progress: called with (done, total), first with 0 done.
+    """
+    everything = kernels is None
+    wanted = known_kernels() if kernels is None else list(kernels)
+    started, total = time.perf_counter(), len(wanted) + 1
+    tell = progress or (lambda done, total: None)
+    tell(0, total)
+    loops(np.dtype(dtype))
+    tell(1, total)
+    for done, kernel in enumerate(wanted, start=2):
+        kernel.address(np.dtype(dtype))
+        tell(done, total)
+    if everything:
+        _mark(dtype).touch()
+    return time.perf_counter() - started
+
+
+def compiled(dtype: str = "float32") -> bool:
+    """Whether every kernel was compiled into the cache before, by any process: then `warm` takes a fraction of a second."""
+    return _mark(dtype).exists()
+
+
+def _mark(dtype: str) -> Path:
+    return cache_folder() / f"every-kernel-{np.dtype(dtype).name}"

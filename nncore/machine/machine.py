@@ -1,0 +1,143 @@
+"""A program in memory: the arena, the integers, the addresses of its kernels; runs steps and evaluates rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nncore.machine.kernels import HEADER, SEED, STEP, VERDICT
+from nncore.machine.plan import NOWHERE, Plan
+from nncore.machine.program import Program
+from nncore.machine.run import (
+    GRADIENTS,
+    INPUTS,
+    LABELS,
+    OUTPUTS,
+    PARAMETER_COUNT,
+    PLACES,
+    ROW_LOSSES,
+    TARGETS,
+    VERDICTS,
+    loops,
+)
+
+ALIGNMENT_BYTES = 64
+
+
+class Rows(NamedTuple):
+    """The data a machine gathers its batches from. Which of targets and labels is empty, the loss decides.
+
+    inputs: (rows, numbers per item). targets: (rows, outputs). Both C-contiguous in the dtype of the machine. labels: (rows,) int64.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, inputs: np.ndarray, targets: np.ndarray | None = None, labels: np.ndarray | None = None) -> Rows:
+        """Rows of any item shape; what is missing is empty."""
+        flat = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
+        if targets is None:
+            targets = np.empty((0, 0), flat.dtype)
+        targets = np.ascontiguousarray(targets).reshape(len(targets), -1)
+        labels = np.empty(0, np.int64) if labels is None else np.ascontiguousarray(labels, dtype=np.int64)
+        return cls(flat, targets, labels)
+
+
+class _LoadedPlan:
+    """A plan as the compiled loops want it."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype[Any]) -> None:
+        self.addresses = np.array([kernel.address(dtype) for kernel in plan.kernels()], dtype=np.int64)
+        self.rows = plan.table()
+        self.updates_from = len(self.rows) - len(plan.update)
+        self.places = np.full(PLACES, NOWHERE, dtype=np.int64)
+        found = {INPUTS: plan.inputs.at, TARGETS: plan.targets_at, LABELS: plan.labels_at, ROW_LOSSES: plan.row_losses_at}
+        found |= {OUTPUTS: plan.outputs.at, GRADIENTS: plan.gradients_at}
+        for position, place in found.items():
+            self.places[position] = plan.resolve(place)
+        self.places[PARAMETER_COUNT] = plan.parameter_count
+
+
+class Machine:
+    """Runs a program. Its arrays are views of one arena: writing to `parameters` changes the network.
+
+    parameters, gradients: (parameter_count,). optimizer_state: whatever the optimizer remembers, one vector.
+    """
+
+    def __init__(self, program: Program, dtype: str, seed: int = 0) -> None:
+        self.program, self.dtype = program, np.dtype(dtype)
+        self._run_steps, self._run_blocks = loops(self.dtype)
+        layout, bases = program.layout, program.layout.bases()
+        room = np.zeros(layout.arena_size + ALIGNMENT_BYTES // self.dtype.itemsize, self.dtype)
+        self.arena = room[-room.ctypes.data % ALIGNMENT_BYTES // self.dtype.itemsize :][: layout.arena_size]
+        for numbers, place in layout.constants.items():
+            self.arena[bases["constants"] + place.offset :][: len(numbers)] = numbers
+        self.integers = np.zeros(max(layout.sizes["integers"], HEADER), np.int64)
+        self.integers[SEED] = seed
+        self.parameters = self.arena[bases["parameters"] :][: layout.parameter_count]
+        self.gradients = self.arena[bases["gradients"] :][: layout.parameter_count]
+        self.optimizer_state = self.arena[bases["optimizer"] :][: layout.sizes["optimizer"]]
+        self._training = None if program.training is None else _LoadedPlan(program.training, self.dtype)
+        self._evaluation = _LoadedPlan(program.evaluation, self.dtype)
+        self._limit = float(np.sqrt(np.finfo(self.dtype).max))
+
+    @property
+    def step(self) -> int:
+        """How many updates have been applied."""
+        return int(self.integers[STEP])
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self.integers[STEP] = step
+
+    @property
+    def verdict(self) -> str:
+        """What was not finite in the step that was not applied: "loss" or "gradient"."""
+        return VERDICTS[self.integers[VERDICT]]
+
+    def initialise(self, generator: np.random.Generator) -> None:
+        """Draw all parameters, in their order; those given in the spec are drawn too (so that the others do not depend on them) and replaced."""
+        for values, parameter in zip(self._parts(), self.program.layout.parameters.values(), strict=True):
+            drawn = generator.uniform(-parameter.bound, parameter.bound, parameter.size)
+            values[:] = drawn if parameter.given is None else np.asarray(parameter.given, dtype=np.float64).ravel()
+
+    def load(self, parameters: Mapping[str, np.ndarray]) -> None:
+        """Take the parameters from arrays by name."""
+        for values, name in zip(self._parts(), self.program.layout.parameters, strict=True):
+            values[:] = parameters[name].ravel()
+
+    def run_steps(self, scalars: np.ndarray, sums: np.ndarray, rows: Rows, order: np.ndarray, begin: int) -> int:
+        """Run one step for each row of `scalars`, on batches of `order` from `begin` on; how many were applied. See run.run_steps."""
+        plan = self._training
+        assert plan is not None, "a program without an optimizer has no training plan"
+        done: int = self._run_steps(
+            plan.addresses,
+            plan.rows,
+            plan.updates_from,
+            self.arena,
+            self.integers,
+            plan.places,
+            self._limit,
+            scalars,
+            sums,
+            *rows,
+            order,
+            begin,
+            self.program.batch_size,
+        )
+        return done
+
+    def run_blocks(self, sums: np.ndarray, rows: Rows, order: np.ndarray, outputs: np.ndarray) -> None:
+        """Evaluate the rows that `order` names, with the present parameters. See run.run_blocks."""
+        plan = self._evaluation
+        self._run_blocks(
+            plan.addresses, plan.rows, self.arena, self.integers, plan.places, sums, *rows, order, outputs, self.program.block_rows
+        )
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        for parameter in self.program.layout.parameters.values():
+            yield self.parameters[parameter.at.offset :][: parameter.size]

@@ -1,0 +1,73 @@
+"""A network lowered: its training plan, its evaluation plan, and the layout they share. No memory is taken yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nncore.machine.kernels import Kernel
+from nncore.machine.plan import NOWHERE, Layout, Plan, Value
+
+if TYPE_CHECKING:
+    from nncore.losses import LossSpec
+    from nncore.network import NetworkSpec
+    from nncore.optimizers import OptimizerSpec
+
+EVALUATION_NUMBERS = 2**20  # rows are evaluated in blocks whose workspace is about this large (4 MiB of float32),
+FEWEST_ROWS, MOST_ROWS = 16, 1024  # but never of fewer or more rows than these
+
+
+class Program:
+    """The plans of a network. With an optimizer there are two, without one only the evaluation plan.
+
+    block_rows: how many rows are evaluated at a time. It depends on the network alone, so what comes out depends on no caller.
+    Raises InvalidSpec when the layers do not fit together.
+    """
+
+    def __init__(
+        self,
+        network: NetworkSpec,
+        input_shape: Sequence[int],
+        *,
+        loss: LossSpec | None = None,
+        optimizer: OptimizerSpec | None = None,
+        batch_size: int = 1,
+    ) -> None:
+        network.shapes(input_shape)
+        self.network, self.input_shape = network, tuple(input_shape)
+        self.loss, self.optimizer, self.batch_size = loss, optimizer, batch_size
+        self.block_rows = self._rows_of_a_block()
+        self.layout = Layout()
+        self.training: Plan | None = None
+        if optimizer is not None:
+            self.training = self._lower(Plan(self.layout, batch_size, training=True))
+            optimizer.lower(self.training)
+        self.evaluation = self._lower(Plan(self.layout, self.block_rows, training=False))
+
+    @property
+    def parameter_count(self) -> int:
+        return self.layout.parameter_count
+
+    def memory_bytes(self, dtype: str) -> int:
+        """What training takes beside its data: parameters, gradients, optimizer state, activations, scratch, and the best parameters."""
+        numbers = self.layout.arena_size + (self.parameter_count if self.training else 0)
+        return numbers * np.dtype(dtype).itemsize + self.layout.sizes["integers"] * 8
+
+    def kernels(self) -> list[Kernel]:
+        """Every kernel that the plans call, each once."""
+        plans = [plan for plan in (self.training, self.evaluation) if plan is not None]
+        return list(dict.fromkeys(kernel for plan in plans for kernel in plan.kernels()))
+
+    def _lower(self, plan: Plan) -> Plan:
+        plan.inputs = Value(plan.workspace(prod(self.input_shape)), NOWHERE, self.input_shape)
+        plan.outputs = self.network.lower(plan, plan.inputs)
+        if self.loss is not None:
+            self.loss.lower(plan, plan.outputs)
+        return plan
+
+    def _rows_of_a_block(self) -> int:
+        one_row = self._lower(Plan(Layout(), 1, training=False))
+        return min(max(EVALUATION_NUMBERS // one_row.layout.sizes["workspace"], FEWEST_ROWS), MOST_ROWS)

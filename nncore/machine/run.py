@@ -1,0 +1,168 @@
+"""The compiled loops that run a plan: no Python between steps, no GIL, nothing allocated, no compilation per network.
+
+Kernels are called by address from the plan's own table, so these loops know none of them and compile once. This file holds the only
+use of numba's calling convention; tests/nncore/machine/test_run.py watches over it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from nncore.machine.cache import compiling_alone
+from nncore.machine.kernels import FIELDS, INTERPRETED, RATE, ROWS, STEP, VERDICT, _interpreted, jit, view
+
+# Positions in `places`: where the machine puts what it gathers, and where it finds what it looks at (NOWHERE if there is none).
+INPUTS, TARGETS, LABELS, ROW_LOSSES, OUTPUTS, GRADIENTS, PARAMETER_COUNT, PLACES = range(8)
+
+# What `integers[VERDICT]` says of the last step.
+FINITE, LOSS_NOT_FINITE, GRADIENT_NOT_FINITE = range(3)
+VERDICTS = ("finite", "loss", "gradient")
+
+# Positions in `sums`, float64 whatever the dtype: of the losses of rows, and of rows.
+LOSS_SUM, ROW_SUM, SUMS = range(3)
+
+assert FIELDS == 16  # written out below
+
+
+@intrinsic
+def _call_address(typing, address, op, arena, integers):
+    """Call the compiled kernel at an address, by numba's own convention, so that exceptions pass through."""
+
+    def generate(context, builder, signature, arguments):
+        kinds, convention = signature.args[1:], context.call_conv
+        pointer = builder.inttoptr(arguments[0], convention.get_function_type(types.void, kinds).as_pointer())
+        status, _ = convention.call_function(builder, pointer, types.void, kinds, arguments[1:])
+        with builder.if_then(status.is_error, likely=False):
+            convention.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.void(address, op, arena, integers), generate
+
+
+def _call_interpreted(address, op, arena, integers):
+    _interpreted[int(address)](tuple(int(field) for field in op), arena, integers)
+
+
+call_address = _call_interpreted if INTERPRETED else _call_address
+
+
+@numba.njit
+def _run_rows(table, plan, first, last, arena, integers):
+    for at in range(first, last):
+        r = plan[at]
+        op = (r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15], r[16])
+        call_address(table[r[0]], op, arena, integers)
+
+
+@numba.njit
+def _gather(arena, integers, places, inputs, targets, labels, order, begin, rows):
+    """Copy the next `rows` rows of the data, in the order of `order`, to where the plan wants them."""
+    integers[ROWS] = rows
+    width = inputs.shape[1]
+    gathered = view(arena, places[INPUTS], rows, width)
+    for i in range(rows):
+        source = order[begin + i]
+        for j in range(width):
+            gathered[i, j] = inputs[source, j]
+    if places[TARGETS] >= 0:
+        width = targets.shape[1]
+        wanted = view(arena, places[TARGETS], rows, width)
+        for i in range(rows):
+            source = order[begin + i]
+            for j in range(width):
+                wanted[i, j] = targets[source, j]
+    if places[LABELS] >= 0:
+        classes = view(integers, places[LABELS], rows)
+        for i in range(rows):
+            classes[i] = labels[order[begin + i]]
+
+
+def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars, sums, inputs, targets, labels, order, begin, batch_size):
+    """Run one step for each row of `scalars`; how many were applied (fewer: the next one was not finite).
+
+    A step takes the next batch_size rows of `order`, from `begin` on, or those that are left. Forward and backward run, then loss and
+    gradients are looked at, and only then the update: a bad step changes no parameter, and `integers[VERDICT]` says what was bad.
+    A gradient is bad, too, beyond `limit`, the root of the largest float: its square overflows, and Adam would stand still for ever.
+    sums: the losses of the rows and their number are added, in float64, for each step that was applied.
+    """
+    kind = arena.dtype.type
+    largest = kind(limit)
+    gradients = view(arena, places[GRADIENTS], places[PARAMETER_COUNT])
+    for number in range(scalars.shape[0]):
+        for i in range(scalars.shape[1]):
+            arena[RATE + i] = scalars[number, i]
+        rows = min(batch_size, order.size - begin)
+        _gather(arena, integers, places, inputs, targets, labels, order, begin, rows)
+        _run_rows(table, plan, 0, updates_from, arena, integers)
+        losses, loss = view(arena, places[ROW_LOSSES], rows), 0.0
+        for i in range(rows):
+            loss += losses[i]
+        if not np.isfinite(loss):
+            integers[VERDICT] = LOSS_NOT_FINITE
+            return number
+        wrong = 0
+        for i in range(gradients.size):
+            wrong += not np.abs(gradients[i]) <= largest
+        if wrong:
+            integers[VERDICT] = GRADIENT_NOT_FINITE
+            return number
+        _run_rows(table, plan, updates_from, plan.shape[0], arena, integers)
+        sums[LOSS_SUM] += loss
+        sums[ROW_SUM] += rows
+        integers[STEP] += 1
+        begin += rows
+    return scalars.shape[0]
+
+
+def run_blocks(table, plan, arena, integers, places, sums, inputs, targets, labels, order, outputs, block_rows):
+    """Evaluate the rows of the data that `order` names, block by block.
+
+    outputs: (len(order), outputs), overwritten, or (0, outputs) when nobody wants them. sums: losses and rows are added, in float64.
+    """
+    begin = 0
+    while begin < order.size:
+        rows = min(block_rows, order.size - begin)
+        _gather(arena, integers, places, inputs, targets, labels, order, begin, rows)
+        _run_rows(table, plan, 0, plan.shape[0], arena, integers)
+        if places[ROW_LOSSES] >= 0:
+            losses, loss = view(arena, places[ROW_LOSSES], rows), 0.0
+            for i in range(rows):
+                loss += losses[i]
+            sums[LOSS_SUM] += loss
+            sums[ROW_SUM] += rows
+        if outputs.shape[0] > 0:
+            width = outputs.shape[1]
+            block = view(arena, places[OUTPUTS], rows, width)
+            for i in range(rows):
+                for j in range(width):
+                    outputs[begin + i, j] = block[i, j]  # a slice assignment here took 2.5 s to compile
+        begin += rows
+
+
+_run_steps, _run_blocks = jit(run_steps), jit(run_blocks)
+
+
+@cache
+def loops(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """run_steps and run_blocks for arenas of this dtype, compiled or loaded. Data may be read-only: a mapped file, for example."""
+    if INTERPRETED:
+        return run_steps, run_blocks
+    number = numba.from_dtype(np.dtype(dtype))
+    whole, index = types.int64[::1], types.int64
+    matrix, names = types.Array(number, 2, "C", readonly=True), types.Array(types.int64, 1, "C", readonly=True)
+    data, sums = (matrix, matrix, names, names), types.float64[::1]
+    machine = (number[::1], whole, whole)
+    steps = (whole, types.int64[:, ::1], index, *machine, types.float64, types.float64[:, ::1], sums, *data, index, index)
+    blocks = (whole, types.int64[:, ::1], *machine, sums, *data, number[:, ::1], index)
+    with compiling_alone():
+        # The entry points, not the dispatchers: those would compile again for every mixture of writable and read-only data.
+        return (
+            _run_steps.get_compile_result(types.int64(*steps)).entry_point,
+            _run_blocks.get_compile_result(types.void(*blocks)).entry_point,
+        )
