@@ -1,0 +1,188 @@
+"""One column of a CSV file while it is being read: its values so far, and what is wrong with them.
+
+A column of numbers becomes float32, or int64 where it holds whole numbers beyond 2**24 (float32 would round them).
+A column of text becomes a category. Whether a column is one or the other is known only at its end, so faults are counted
+here and worded there, one for each kind: a file with a million empty cells is one fault, at the first of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nncore.faults import Faults, pointer, short
+from nncore.table.column import Column
+from nncore.table.dialect import NOT_FINITE, NUMBER
+from nncore.table.limits import TableLimits
+
+EXACT_IN_FLOAT32 = 2.0**24
+_EXACT_IN_FLOAT64 = 2.0**53
+_BEYOND_INT64 = 2.0**63
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]++,[0-9]++\Z")
+
+
+@dataclass
+class Sighting:
+    """The first cell of a kind, and how many there are."""
+
+    row: int
+    line: int
+    cell: str
+    count: int = 0
+
+
+@dataclass
+class ColumnReader:
+    """Takes the cells of one column, block by block."""
+
+    name: str
+    limits: TableLimits
+    is_text: bool = False
+    pieces: deque[np.ndarray] = field(default_factory=deque)
+    codes: dict[str, int] = field(default_factory=dict)
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    integral: bool = True
+    beyond_int64: bool = False
+
+    def take(self, cells: Sequence[str], rows: Sequence[int], lines: Sequence[int]) -> None:
+        """Adds `cells`, whatever they hold. rows, lines: where each of them stands, counted from 1."""
+        if not self.is_text and (numbers := _all_numbers(cells)) is not None:
+            self.sight("number", rows[0], lines[0], cells[0], len(cells))
+            self.take_numbers(numbers, rows, lines, cells)
+            return
+        kinds = [self._kind(cell.strip()) for cell in cells]
+        for kind in dict.fromkeys(kinds):
+            at = kinds.index(kind)
+            self.sight(kind, rows[at], lines[at], cells[at].strip(), kinds.count(kind))
+        if set(kinds) == {"text"}:
+            self.is_text = True
+            self.take_codes([cell.strip() for cell in cells])
+        self._forget_if_faulty()
+
+    def take_numbers(self, numbers: np.ndarray, rows: Sequence[int], lines: Sequence[int], cells: Sequence[str]) -> None:
+        """Adds finite float64 `numbers`, the values of `cells`."""
+        largest = float(np.abs(numbers).max())
+        self.integral = self.integral and bool((np.rint(numbers) == numbers).all())
+        if largest > _FLOAT32_MAX:
+            too_large = np.flatnonzero(np.abs(numbers) > _FLOAT32_MAX)
+            at = int(too_large[0])
+            self.sight("too large", rows[at], lines[at], cells[at].strip(), len(too_large))
+        elif self.integral and _EXACT_IN_FLOAT64 <= largest < _BEYOND_INT64:
+            self.keep(np.array([_exactly(cell) for cell in cells], dtype=np.int64))
+        else:
+            self.keep(self._narrowed(numbers, largest))
+        self._forget_if_faulty()
+
+    def _narrowed(self, numbers: np.ndarray, largest: float) -> np.ndarray:
+        if self.integral and EXACT_IN_FLOAT32 < largest < _EXACT_IN_FLOAT64:
+            return numbers.astype(np.int64)
+        self.beyond_int64 = self.beyond_int64 or largest >= _BEYOND_INT64
+        return numbers.astype(np.float32)
+
+    def take_codes(self, texts: Sequence[str]) -> None:
+        """Adds stripped texts that are known to be text."""
+        codes = self.codes
+        self.keep(np.array([codes.setdefault(text, len(codes)) for text in texts], dtype=np.int32))
+
+    def holds_only_text(self, cells: Sequence[str]) -> bool:
+        """True where every stripped cell is known to be text, and the csv module would read it so too."""
+        return all(self._kind(cell) == "text" and '"' not in cell for cell in set(cells) - self.codes.keys())
+
+    def keep(self, piece: np.ndarray) -> None:
+        if not self.is_faulty:
+            self.pieces.append(piece)
+
+    def sight(self, kind: str, row: int, line: int, cell: str, count: int) -> None:
+        self.sightings.setdefault(kind, Sighting(row, line, cell)).count += count
+
+    @property
+    def is_faulty(self) -> bool:
+        kinds = self.sightings.keys()
+        return bool(kinds & {"empty", "not finite", "too large", "unreadable"}) or {"number", "text"} <= kinds or self._has_too_many_texts
+
+    @property
+    def _has_too_many_texts(self) -> bool:
+        return len(self.codes) > self.limits.max_categories
+
+    def _kind(self, cell: str) -> str:
+        if cell in self.codes:
+            return "text"
+        if not cell:
+            return "empty"
+        if NUMBER.match(cell):
+            return "number" if np.isfinite(float(cell)) else "too large"
+        if NOT_FINITE.match(cell):
+            return "not finite"
+        return "unreadable" if "\0" in cell else "text"
+
+    def _forget_if_faulty(self) -> None:
+        if self.is_faulty:
+            self.pieces.clear()
+
+    def report(self, faults: Faults) -> None:
+        """Adds what is wrong with the whole column."""
+        seen = self.sightings
+        text, number = seen.get("text"), seen.get("number")
+        if text and number:
+            odd, expected = (text, "a number") if text.count <= number.count else (number, "text")
+            got = short(odd.cell) if odd is text else f"the number {odd.cell}"
+            remedy = "a column holds either numbers or text, in every row"
+            self._add(faults, odd, "mixed_column", f"{expected}, as in the rest of the column", got, remedy)
+        expected = "text" if text and not number else "a number"
+        for kind, code, wanted, said, remedy in (
+            ("empty", "empty_cell", expected, "an empty cell", "fill it in or leave the row out"),
+            ("not finite", "not_finite", expected.replace("a number", "a finite number"), None, "fill it in or leave the row out"),
+            ("too large", "too_large_number", "a number below 3.4e38", None, "scale the column down"),
+            ("unreadable", "unreadable_text", expected, None, "take the NUL characters out"),
+        ):
+            if sighting := seen.get(kind):
+                self._add(faults, sighting, code, wanted, said or short(sighting.cell), remedy)
+        if self._has_too_many_texts:
+            most = f"at most {self.limits.max_categories:,} different texts"
+            message = f'column "{self.name}": expected {most}, got more; leave the column out if it only names the rows'
+            faults.add(pointer(self.name), "too_many_categories", message, expected=most)
+        elif text and not number and self.codes and all(map(_DECIMAL_COMMA.match, self.codes)):
+            cell = short(text.cell)
+            self._add(faults, text, "decimal_comma", "a number with a decimal point", cell, "write 1.5 instead of 1,5")
+
+    def _add(self, faults: Faults, at: Sighting, code: str, expected: str, got: str, remedy: str) -> None:
+        more = f" (and {at.count - 1:,} more in this column)" if at.count > 1 else ""
+        message = f"row {at.row} (line {at.line}), column {short(self.name)}: expected {expected}, got {got}{more}; {remedy}"
+        faults.add(pointer(self.name, at.row - 1), code, message, expected=expected, got=got)
+
+    @property
+    def is_whole_and_large(self) -> bool:
+        """True where the column has to be int64."""
+        return self.integral and not self.beyond_int64 and any(piece.dtype == np.int64 for piece in self.pieces)
+
+    def categories(self) -> Column:
+        """The finished column of text: categories sorted, codes their positions."""
+        texts = sorted(self.codes)
+        position = np.empty(len(texts), dtype=np.int64)
+        position[[self.codes[text] for text in texts]] = np.arange(len(texts))
+        return Column(self.name, position[np.concatenate(self.pieces)], tuple(texts))
+
+
+def _all_numbers(cells: Sequence[str]) -> np.ndarray | None:
+    """The cells as float64 if every one is a finite number, else None."""
+    joined = "".join(cells)
+    if "_" in joined or not joined.isascii():
+        return None  # float() would read 1_000 and digits of other scripts, which NUMBER does not
+    try:
+        numbers = np.array(list(map(float, cells)), dtype=np.float64)
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None
+
+
+def _exactly(cell: str) -> int:
+    """The whole number of a cell, also where float64 would round it."""
+    try:
+        return int(cell)
+    except ValueError:  # 1e17, or 17.0
+        return int(float(cell))

@@ -1,0 +1,90 @@
+"""A column: one named array (rows, *item_shape), and what there is to know about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+ColumnType = Literal["float32", "float64", "int64", "category"]
+
+_COUNTED_RANGE = 65_536
+"""Distinct whole numbers are counted where they span no more than this (one pass, no sort)."""
+
+
+class ColumnInfo(BaseModel):
+    """What a column holds, without its values: all that resolving a spec needs to know.
+
+    integral: every value is a whole number. minimum, maximum: None for a category.
+    distinct: how many different values; None where counting them would take a sort.
+    categories: the texts of a category, sorted; its values are their positions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    dtype: ColumnType
+    item_shape: list[int] = []
+    integral: bool
+    minimum: float | None = None
+    maximum: float | None = None
+    distinct: int | None = None
+    categories: list[str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """Named values (rows, *item_shape): float32, float64 or int64, all finite.
+
+    With `categories` the values are int64 positions in that sorted tuple of texts.
+    """
+
+    name: str
+    values: np.ndarray
+    categories: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        allowed = ("int64",) if self.categories is not None else ("float32", "float64", "int64")
+        if self.values.dtype.name not in allowed or self.values.ndim == 0:
+            raise TypeError(
+                f'column "{self.name}": expected an array of {" or ".join(allowed)}, got {self.values.dtype} of shape {self.values.shape}'
+            )
+
+    @property
+    def dtype(self) -> ColumnType:
+        return "category" if self.categories is not None else self.values.dtype.name  # type: ignore[return-value]
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return self.values.shape[1:]
+
+    def info(self) -> ColumnInfo:
+        """Reads every value once."""
+        if self.categories is not None:
+            return ColumnInfo(
+                name=self.name, dtype="category", integral=True, distinct=len(self.categories), categories=list(self.categories)
+            )
+        integral = _is_integral(self.values)
+        minimum, maximum = float(self.values.min()), float(self.values.max())
+        distinct = None
+        if integral and not self.item_shape and maximum - minimum < _COUNTED_RANGE:
+            distinct = int(np.count_nonzero(np.bincount((self.values - self.values.min()).astype(np.int64))))
+        return ColumnInfo(
+            name=self.name,
+            dtype=self.dtype,
+            item_shape=list(self.item_shape),
+            integral=integral,
+            minimum=minimum,
+            maximum=maximum,
+            distinct=distinct,
+        )
+
+
+def _is_integral(values: np.ndarray) -> bool:
+    if values.dtype.kind == "i":
+        return True
+    flat = values.reshape(-1)
+    block = 65_536  # most columns of fractions answer in the first block
+    return all(bool((np.rint(part) == part).all()) for part in (flat[at : at + block] for at in range(0, flat.size, block)))

@@ -1,0 +1,225 @@
+"""read_csv: a table from CSV text.
+
+Most files are blocks of plain numbers with perhaps a column of labels; np.loadtxt parses such a block several times faster
+than the csv module. Whatever it refuses is read again by the csv module, which decides what is right and finds what is wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, groupby, islice
+from typing import BinaryIO
+
+import numpy as np
+
+from nncore.errors import Fault, InvalidData
+from nncore.faults import Faults, pointer, short
+from nncore.table.cells import EXACT_IN_FLOAT32, ColumnReader, Sighting
+from nncore.table.column import Column
+from nncore.table.dialect import Dialect, cells_of, is_blank, sniff
+from nncore.table.limits import TableLimits
+from nncore.table.names import name_faults
+from nncore.table.table import Table
+from nncore.table.text import Block, read_blocks
+
+_ROWS_AT_ONCE = 4096
+_READ_ON_BYTES = 16 * 2**20
+_READ_ON_ROWS = 100_000
+"""How far to read on after the first fault, so that one answer can name the others too."""
+
+_LAST_LINE = "\0the end of the file"
+
+
+def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits()) -> Table:  # noqa: B008 (frozen)
+    """The table of a CSV file, plain or packed with gzip, in UTF-8.
+
+    The delimiter is one of , ; tab | and is found out, as is the header; without one (no text in the first row) columns are
+    named column_0, column_1, ... Numbers become float32; a column of whole numbers beyond 2**24 becomes int64; a column of
+    text becomes a category. Blank lines are skipped. Memory: the table and about a block of text.
+    Raises InvalidData with every fault found: rows are counted from 1 without the header, lines from 1.
+    """
+    blocks = read_blocks(stream, limits)
+    first = next(blocks, None)
+    try:
+        dialect = sniff(first.lines) if first else None
+    except csv.Error:
+        raise _unclosed_quote(1) from None
+    if first is None or dialect is None:
+        raise InvalidData(Fault("", "empty", "expected a header and rows of data, got an empty file", "rows of data", "an empty file"))
+    faults = Faults()
+    faults.extend(name_faults(dialect.names, limits))
+    if faults:
+        raise InvalidData(faults.found)
+    reader = _Reader(dialect, limits)
+    header = dialect.header_lines
+    begun = replace(first, lines=first.lines[header:], first_line=first.first_line + header)
+    reader.read(chain([begun], blocks))
+    return reader.table()
+
+
+class _Reader:
+    """Takes blocks of lines; then gives the table."""
+
+    def __init__(self, dialect: Dialect, limits: TableLimits) -> None:
+        self.dialect, self.limits = dialect, limits
+        self.columns = [ColumnReader(name, limits, is_text=at in dialect.text_columns) for at, name in enumerate(dialect.names)]
+        self.rows = 0
+        self.ragged: Sighting | None = None
+
+    def read(self, blocks: Iterator[Block]) -> None:
+        read_on_bytes = _READ_ON_BYTES
+        for block in blocks:
+            if block.quoted and any(line.count('"') % 2 for line in block.lines):
+                # A quoted cell may go on in the next line, or in the next block: no more blocks.
+                self._read_rows(chain.from_iterable(each.lines for each in chain([block], blocks)), block.first_line)
+                return
+            if not self._read_fast(block):
+                self._read_rows(block.lines, block.first_line)
+            if self._is_faulty:
+                read_on_bytes -= sum(map(len, block.lines))
+                if read_on_bytes < 0:
+                    return
+
+    def _read_fast(self, block: Block) -> bool:
+        """Reads a block of good numbers and known texts; False, with nothing changed, where it is anything else."""
+        lines: Sequence[int] = range(block.first_line, block.first_line + len(block.lines))
+        texts = block.lines
+        if "" in texts or any(map(str.isspace, texts)):
+            lines = [line for line, text in zip(lines, texts, strict=True) if text and not text.isspace()]
+            texts = [text for text in texts if text and not text.isspace()]
+        if not texts:
+            return True
+        groups = [(is_text, [column for _, column in group]) for is_text, group in groupby(self._kinds(), key=lambda pair: pair[0])]
+        fields = [(str(at), object if is_text else np.float64, (len(columns),)) for at, (is_text, columns) in enumerate(groups)]
+        try:
+            parsed = np.loadtxt(texts, dtype=np.dtype(fields), delimiter=self.dialect.delimiter, comments=None, quotechar='"', ndmin=1)
+        except ValueError:
+            return False
+        if len(parsed) != len(texts):
+            return False
+        rows = range(self.rows + 1, self.rows + 1 + len(parsed))
+        numbers, stripped = [], []
+        for at, (is_text, columns) in enumerate(groups):
+            values = np.ascontiguousarray(parsed[str(at)].T)
+            if is_text:
+                stripped += [(column, [cell.strip() for cell in cells]) for column, cells in zip(columns, values.tolist(), strict=True)]
+            else:
+                largest = np.abs(values).max(axis=1)
+                if not (largest < 2.0**53).all():  # NaN, inf, or a number that may need an exact look
+                    return False
+                numbers.append((columns, values, largest))
+        if not all(column.holds_only_text(cells) for column, cells in stripped):
+            return False
+
+        first_row, first_line = rows[0], lines[0]
+        for columns, values, largest in numbers:
+            integral = (np.rint(values) == values).all(axis=1)
+            narrow = values.astype(np.float32)
+            for at, column in enumerate(columns):
+                column.integral = column.integral and bool(integral[at])
+                column.sight("number", first_row, first_line, "", len(rows))
+                wide = column.integral and largest[at] > EXACT_IN_FLOAT32
+                column.keep(values[at].astype(np.int64) if wide else narrow[at])
+        for column, cells in stripped:
+            column.sight("text", first_row, first_line, cells[0], len(rows))
+            column.take_codes(cells)
+        self._count(len(rows))
+        return True
+
+    def _kinds(self) -> Iterator[tuple[bool, ColumnReader]]:
+        return ((column.is_text, column) for column in self.columns)
+
+    def _read_rows(self, lines: Iterable[str], first_line: int) -> None:
+        """Reads lines with the csv module: the slow way, which is always right."""
+        reader = cells_of(chain((line + "\n" for line in lines), [_LAST_LINE]), self.dialect.delimiter)
+        closed, read_on_rows = False, _READ_ON_ROWS
+        while not closed:
+            try:
+                batch = [(first_line + reader.line_num - 1, row) for row in islice(reader, _ROWS_AT_ONCE)]
+            except csv.Error:
+                batch = []
+            if not batch:
+                raise _unclosed_quote(first_line + reader.line_num - 1)
+            closed = batch[-1][1] == [_LAST_LINE]
+            self._take_rows([(line, row) for line, row in batch if not is_blank(row) and row != [_LAST_LINE]])
+            if self._is_faulty:
+                read_on_rows -= len(batch)
+                closed = closed or read_on_rows < 0
+
+    def _take_rows(self, batch: list[tuple[int, list[str]]]) -> None:
+        width = len(self.columns)
+        numbered = list(enumerate(batch, self.rows + 1))
+        ragged = [(row, line, len(cells)) for row, (line, cells) in numbered if len(cells) != width]
+        if ragged:
+            row, line, got = ragged[0]
+            self.ragged = self.ragged or Sighting(row, line, str(got))
+            self.ragged.count += len(ragged)
+        whole = [(row, line, cells) for row, (line, cells) in numbered if len(cells) == width]
+        if whole:
+            rows, lines, cells = zip(*whole, strict=True)
+            for column, of_column in zip(self.columns, zip(*cells, strict=True), strict=True):
+                column.take(of_column, rows, lines)
+        self._count(len(batch))
+
+    def _count(self, rows: int) -> None:
+        self.rows += rows
+        if self.rows > self.limits.max_rows:
+            most = f"at most {self.limits.max_rows:,} rows"
+            raise InvalidData(Fault("", "too_many_rows", f"expected {most}, got more", most))
+        if self.rows * len(self.columns) > self.limits.max_cells:
+            most = f"at most {self.limits.max_cells:,} cells"
+            raise InvalidData(Fault("", "too_many_cells", f"expected {most}, got more; send fewer rows or columns", most))
+
+    @property
+    def _is_faulty(self) -> bool:
+        return self.ragged is not None or any(column.is_faulty for column in self.columns)
+
+    def table(self) -> Table:
+        """The finished table. Raises InvalidData with all that was seen."""
+        faults = Faults()
+        if not self.rows:
+            names = ", ".join(map(short, self.dialect.names[:5]))
+            faults.add("", "no_rows", f"expected rows of data under the header ({names}), got none", expected="rows of data", got="none")
+        if self.ragged:
+            width = len(self.columns)
+            more = f" (and {self.ragged.count - 1:,} more rows of another length)" if self.ragged.count > 1 else ""
+            faults.add(
+                pointer(self.ragged.row - 1),
+                "ragged_row",
+                f"row {self.ragged.row} (line {self.ragged.line}): expected {width} cells, got {self.ragged.cell}{more}; "
+                f"the file is cut at {short(self.dialect.delimiter)}",
+                expected=f"{width} cells",
+                got=f"{self.ragged.cell} cells",
+            )
+        for column in self.columns:
+            column.report(faults)
+        if faults:
+            raise InvalidData(faults.found)
+        return Table(self._joined())
+
+    def _joined(self) -> Iterator[Column]:
+        """The columns, each piece let go as it is copied; float32 columns lie in one array."""
+        narrow = [column for column in self.columns if not column.is_text and not column.is_whole_and_large]
+        values = np.empty((len(narrow), self.rows), dtype=np.float32)
+        at = 0
+        while narrow and narrow[0].pieces:
+            for into, column in zip(values, narrow, strict=True):
+                piece = column.pieces.popleft()
+                # Whole numbers beyond 2**53 go through float64, as a fraction of that size would.
+                into[at : at + len(piece)] = piece.astype(np.float64) if piece.dtype == np.int64 else piece
+            at += len(piece)
+        rest = iter(values)
+        for column in self.columns:
+            if column.is_text:
+                yield column.categories()
+            elif column.is_whole_and_large:
+                yield Column(column.name, np.concatenate([piece.astype(np.int64) for piece in column.pieces]))
+            else:
+                yield Column(column.name, next(rest))
+
+
+def _unclosed_quote(line: int) -> InvalidData:
+    message = f"line {line}: a cell in double quotes goes on for too long; is its closing quote missing?"
+    return InvalidData(Fault("", "unclosed_quote", message, "a closing quote"))
