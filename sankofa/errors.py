@@ -39,6 +39,10 @@ class InvalidFile(InvalidInput):
     """Bytes that are not a safetensors file, or one that is cut off or contradicts itself."""
 
 
+class InstallationFault(SankofaError):
+    """The service on this machine cannot be started or kept running; the message says which part, why, and what to do."""
+
+
 class Unreachable(SankofaError):
     """The service did not answer: not there, or gone silent, also after retries."""
 

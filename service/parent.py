@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -39,9 +40,10 @@ def exit_with_parent(parent: int | None = None, *, grace_seconds: float = GRACE_
 def _watch(parent: int, grace_seconds: float) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(grace_seconds)
     # Only a leader may take its group along: another's group can hold processes that have nothing to do with us.
     if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
+        # By another process, because what this one forked may be deaf to SIGTERM and outlive it.
+        subprocess.Popen(["/bin/sh", "-c", f"sleep {grace_seconds}; kill -KILL -{os.getpid()}"], start_new_session=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace_seconds)
     os._exit(1)
