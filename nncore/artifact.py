@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nncore.errors import Fault, InvalidSpec
 from nncore.network import NetworkSpec
+
+if TYPE_CHECKING:
+    from nncore.spec import ResolvedSpec
 
 DtypeName = Literal["float32", "float64"]
 
@@ -52,3 +56,23 @@ class Artifact:
             raise InvalidSpec(
                 Fault("/parameters", "dtype_mismatch", f"parameters of {self.dtype} are expected, got {wrong}", self.dtype, str(wrong))
             )
+
+
+def artifact_of(spec: ResolvedSpec, preprocessing: Sequence[Any], vector: np.ndarray) -> Artifact:
+    """The artefact of a job with this parameter vector; the vector is copied."""
+    parameters, at = {}, 0
+    for info in spec.network.parameters(spec.input_shape):
+        size = prod(info.shape)
+        parameters[info.name] = vector[at : at + size].reshape(info.shape).copy()
+        at += size
+    return Artifact(
+        network=spec.network.without_parameters(),
+        loss=spec.loss.type,
+        input_names=tuple(spec.inputs),
+        input_shape=tuple(spec.input_shape),
+        target=spec.target,
+        classes=None if spec.classes is None else tuple(spec.classes),
+        preprocessing=preprocessing,
+        dtype=spec.dtype,
+        parameters=parameters,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,12 +40,10 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, inputs: np.ndarray, targets: np.ndarray | None = None, labels: np.ndarray | None = None) -> Rows:
         """Rows of any item shape; what is missing is empty."""
-        flat = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
-        if targets is None:
-            targets = np.empty((0, 0), flat.dtype)
-        targets = np.ascontiguousarray(targets).reshape(len(targets), -1)
+        flat = np.ascontiguousarray(inputs).reshape(len(inputs), prod(inputs.shape[1:]))
+        targets = np.empty((0, 1), flat.dtype) if targets is None else np.ascontiguousarray(targets, dtype=flat.dtype)
         labels = np.empty(0, np.int64) if labels is None else np.ascontiguousarray(labels, dtype=np.int64)
-        return cls(flat, targets, labels)
+        return cls(flat, targets.reshape(len(targets), prod(targets.shape[1:])), labels)
 
 
 class _LoadedPlan:
@@ -100,7 +99,7 @@ class Machine:
         return VERDICTS[self.integers[VERDICT]]
 
     def initialise(self, generator: np.random.Generator) -> None:
-        """Draw all parameters, in their order; those given in the spec are drawn too (so that the others do not depend on them) and replaced."""
+        """Draw all parameters, in their order. Those given in the spec are drawn too, then replaced: the others do not depend on them."""
         for values, parameter in zip(self._parts(), self.program.layout.parameters.values(), strict=True):
             drawn = generator.uniform(-parameter.bound, parameter.bound, parameter.size)
             values[:] = drawn if parameter.given is None else np.asarray(parameter.given, dtype=np.float64).ravel()

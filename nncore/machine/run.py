@@ -106,10 +106,10 @@ def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars
         if not np.isfinite(loss):
             integers[VERDICT] = LOSS_NOT_FINITE
             return number
-        wrong = 0
+        beyond = False
         for i in range(gradients.size):
-            wrong += not np.abs(gradients[i]) <= largest
-        if wrong:
+            beyond |= not np.abs(gradients[i]) <= largest  # true for NaN as well
+        if beyond:
             integers[VERDICT] = GRADIENT_NOT_FINITE
             return number
         _run_rows(table, plan, updates_from, plan.shape[0], arena, integers)

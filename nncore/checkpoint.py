@@ -1,0 +1,122 @@
+"""Everything a trainer needs to continue bit for bit, as bytes. The same state gives the same bytes.
+
+A state is a dict of arrays:
+
+    parameters       (parameter_count,)  the parameter vector
+    optimizer        (n,)                what the optimizer remembers
+    position         (2,) int64          updates applied, epochs completed
+    shuffle          (6,) uint64         the shuffle's generator, as it was before the present epoch's order was drawn
+    sums             (2,) float64        losses and rows of the present epoch
+    best_parameters  (parameter_count,)  only when an epoch has ended
+    spec             (32,) uint8         digest of what the state belongs to
+    about            (n,) uint8          JSON: the last report, the best report, the fitted preprocessing
+
+The bytes are a mark, the sha256 of the rest, and a safetensors file of the arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from nncore.artifact import Artifact, artifact_of
+from nncore.errors import CheckpointMismatch, InvalidFile
+
+if TYPE_CHECKING:
+    from nncore.spec import ResolvedSpec
+
+State = dict[str, np.ndarray]
+
+MARK = b"sankofa checkpoint 1\n"
+DIGEST_BYTES = 32
+
+
+def encode(state: Mapping[str, np.ndarray]) -> bytes:
+    """The state as bytes, canonical."""
+    # safetensors writes strided arrays wrongly and without a word, so they are made contiguous first.
+    arrays = {name: np.require(state[name], requirements="C") for name in sorted(state)}
+    body = safetensors.numpy.save(arrays)
+    return MARK + hashlib.sha256(body).digest() + body
+
+
+def decode(content: bytes) -> State:
+    """The state that `encode` wrote. Raises InvalidFile when a byte is missing or changed."""
+    start = len(MARK) + DIGEST_BYTES
+    body = content[start:]
+    if content[: len(MARK)] != MARK:
+        raise InvalidFile(f"not a checkpoint: expected it to begin with {MARK!r}, got {content[: len(MARK)]!r}; use another checkpoint")
+    if content[len(MARK) : start] != hashlib.sha256(body).digest():
+        raise InvalidFile("the checkpoint is damaged: its content does not have the digest it names; use an older checkpoint")
+    try:
+        return safetensors.numpy.load(body)
+    except safetensors.SafetensorError as error:
+        raise InvalidFile(f"the checkpoint cannot be read: {error}; use an older checkpoint") from error
+
+
+def spec_digest(spec: ResolvedSpec, training_rows: int, validation_rows: int) -> np.ndarray:
+    """(32,) uint8: names the run a state belongs to. Defaults are left out, so a field that a later version adds changes no digest.
+
+    The number of epochs is not in it: training further is the same run.
+    """
+    content = spec.model_dump(mode="json", exclude_defaults=True, include=_DECIDES_THE_RUN)
+    text = json.dumps([content, training_rows, validation_rows], sort_keys=True)
+    return np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint8)
+
+
+_DECIDES_THE_RUN = {
+    "network",
+    "inputs",
+    "input_shape",
+    "target",
+    "loss",
+    "optimizer",
+    "batch_size",
+    "seed",
+    "shuffle",
+    "dtype",
+    "validation",
+    "preprocess",
+}
+
+
+def to_bytes_array(content: Any) -> np.ndarray:
+    """JSON as an array of uint8, canonical."""
+    return np.frombuffer(json.dumps(content, sort_keys=True, separators=(",", ":")).encode(), dtype=np.uint8)
+
+
+def about(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The JSON inside a state: "last" and "best" (reports or None), "preprocessing"."""
+    try:
+        content = json.loads(state["about"].tobytes())
+    except (KeyError, ValueError) as error:
+        raise CheckpointMismatch(f"the state does not say what it is about: {error!r}; use another checkpoint") from error
+    return dict(content)
+
+
+class Snapshot(NamedTuple):
+    """Parameters for use, and what is known of them. loss, metrics: None and {} before the first report."""
+
+    artifact: Artifact
+    step: int
+    epoch: int
+    loss: float | None
+    metrics: dict[str, float]
+    validation_loss: float | None
+
+
+def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Literal["best", "last"]) -> Snapshot:
+    """The best or last parameters that a state holds, without a trainer. Without a best yet, the last."""
+    content = about(state)
+    best = which == "best" and content["best"] is not None
+    report = content["best"] if best else content["last"]
+    artifact = artifact_of(spec, content["preprocessing"], state["best_parameters" if best else "parameters"])
+    step, epoch = (report["step"], report["epoch"]) if best else (int(number) for number in state["position"])
+    if report is None or report["step"] != step:  # the state was taken between reports
+        return Snapshot(artifact, step, epoch, None, {}, None)
+    return Snapshot(artifact, step, epoch, report["loss"], report["metrics"], report["validation_loss"])

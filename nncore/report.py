@@ -1,0 +1,50 @@
+"""What a trainer says about its progress, and the best it has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where training stands.
+
+    step: updates applied. epoch: epochs completed; epoch_ended: this report is the one of the epoch that just was.
+    loss: mean training loss of the rows seen in the present epoch (in the one that ended, if it ended).
+    validation_loss, metrics: at epoch ends only; of the validation rows, or metrics of the training rows when none are held out.
+    is_best: the epoch that ended is the best so far. seconds: of training and evaluation in this trainer; not part of its state.
+    """
+
+    step: int
+    epoch: int
+    epoch_ended: bool
+    loss: float
+    validation_loss: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    is_best: bool = False
+    seconds: float = 0.0
+
+    @property
+    def judged_by(self) -> float:
+        """What makes an epoch the best: the validation loss, or the training loss when no rows are held out. Lower is better."""
+        return self.loss if self.validation_loss is None else self.validation_loss
+
+    def to_json(self) -> dict[str, Any]:
+        """What of it belongs to the state: all but the seconds, which no two runs share."""
+        return {name: getattr(self, name) for name in ("step", "epoch", "epoch_ended", "loss", "validation_loss", "metrics", "is_best")}
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch end with the lowest validation loss, or training loss when no rows are held out; the earlier on a tie."""
+
+    step: int
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    metrics: dict[str, float]
+    parameters: np.ndarray = field(repr=False)
+    """The parameter vector, a copy."""

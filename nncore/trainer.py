@@ -1,0 +1,247 @@
+"""Training: epochs of shuffled batches, reports between compiled calls, a state that continues bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from nncore.artifact import Artifact, artifact_of
+from nncore.checkpoint import State, about, spec_digest, to_bytes_array
+from nncore.errors import CheckpointMismatch, Diverged
+from nncore.machine.machine import Machine, Rows
+from nncore.machine.program import Program
+from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
+from nncore.report import Best, Report
+from nncore.streams import generator_state, set_generator_state, stream
+
+if TYPE_CHECKING:
+    from nncore.data import TrainingData
+    from nncore.spec import ResolvedSpec
+
+SCALAR_STEPS = 4096
+"""The optimizer's scalars are computed for so many steps at a time, from multiples of it on: no cutting of calls changes a bit."""
+
+
+def program_of(spec: ResolvedSpec) -> Program:
+    """The plans of a training job: its memory, its parameters and its kernels are known from them before anything runs."""
+    return Program(spec.network, spec.input_shape, loss=spec.loss, optimizer=spec.optimizer, batch_size=spec.batch_size)
+
+
+class Trainer:
+    """Trains one network on one set of data. The seed decides everything that is drawn.
+
+    An epoch visits every training row once, in batches of `batch_size`; the last batch takes what is left, and its loss is the mean
+    over its own rows. After each epoch the validation rows are evaluated, in blocks.
+    """
+
+    def __init__(self, spec: ResolvedSpec, data: TrainingData) -> None:
+        self.spec, self.data = spec, data
+        self._machine = Machine(program_of(spec), spec.dtype, spec.seed)
+        self._machine.initialise(stream(spec.seed, "init"))
+        self._rows = Rows.of(data.inputs, data.targets, data.labels)
+        self._training_rows = np.ascontiguousarray(data.training_rows, dtype=np.int64)
+        self._validation_rows = np.ascontiguousarray(data.validation_rows, dtype=np.int64)
+        self._steps_per_epoch = -(-len(self._training_rows) // spec.batch_size)
+        self._epoch, self._sums = 0, np.zeros(SUMS)
+        self._shuffle = stream(spec.seed, "shuffle")
+        self._shuffle_state = generator_state(self._shuffle)  # as it was before the present order was drawn
+        self._order: np.ndarray | None = None  # of the training rows, in the present epoch
+        self._scalars, self._scalars_from = np.empty((0, 1)), -1
+        self._steps_per_call, self._seconds = 1, 0.0
+        self._last: Report | None = None
+        self._best: Report | None = None
+        self._best_parameters = np.empty_like(self._machine.parameters)
+        self._prepare_evaluation()
+
+    def _prepare_evaluation(self) -> None:
+        """At epoch ends: the validation rows; without them the training rows, and only if metrics are wanted."""
+        held_out = len(self._validation_rows) > 0
+        wanted = self._validation_rows if held_out else self._training_rows
+        self._evaluated_rows = wanted if held_out or self.spec.metrics else wanted[:0]
+        kept = len(self._evaluated_rows) if self.spec.metrics else 0
+        self._outputs = np.empty((kept, self._machine.program.evaluation.outputs.size), self._machine.dtype)
+        expected = self._rows.labels if self.spec.loss.compares_with == "labels" else self._rows.targets
+        self._expected = expected[self._evaluated_rows[:kept]]
+
+    @property
+    def step(self) -> int:
+        """Updates applied."""
+        return self._machine.step
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole training."""
+        return self._steps_per_epoch * self.epochs
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self._epoch
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training."""
+        return self.spec.epochs
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are completed."""
+        return self._epoch >= self.epochs
+
+    @property
+    def fraction(self) -> float:
+        """Which part of the steps is done."""
+        return self.step / self.steps
+
+    @property
+    def last_report(self) -> Report | None:
+        """The report that was yielded last, here or by the trainer whose state was restored."""
+        return self._last
+
+    @property
+    def best(self) -> Best | None:
+        """The best epoch end so far; None before the first."""
+        if self._best is None:
+            return None
+        report = self._best
+        return Best(report.step, report.epoch, report.loss, report.validation_loss, dict(report.metrics), self._best_parameters.copy())
+
+    def artifact(self, which: Literal["best", "last"] = "best") -> Artifact:
+        """The network with its best or its present parameters. Without a best yet, the present ones."""
+        best = which == "best" and self._best is not None
+        return artifact_of(self.spec, self.data.preprocessing, self._best_parameters if best else self._machine.parameters)
+
+    # Running
+
+    def run(self, call_seconds: float = 0.2) -> Iterator[Report]:
+        """Train until all epochs are completed; a report about every `call_seconds`, and at every epoch end.
+
+        Stop by not asking for another report; call it again to go on. Where it was interrupted changes no bit of what comes out.
+        Raises Diverged when loss or gradient leave the finite numbers; the parameters from before that step stay.
+        """
+        while not self.finished:
+            self._last = self._advance(call_seconds)
+            yield self._last
+
+    def _advance(self, call_seconds: float) -> Report:
+        """Run until the epoch ends or the time is up."""
+        started = now = time.perf_counter()
+        ended = self.step == (self._epoch + 1) * self._steps_per_epoch  # so it is only after the validation loss was not finite
+        while not ended:
+            done = self._run_steps()
+            ended = self.step == (self._epoch + 1) * self._steps_per_epoch
+            before, now = now, time.perf_counter()
+            left = call_seconds - (now - started)
+            if left <= 0:
+                break
+            fitting = int(left * done / max(now - before, 1e-9))
+            self._steps_per_call = max(1, min(fitting, self._steps_per_call * 8))
+        if ended:
+            return self._end_epoch(started)
+        self._seconds += time.perf_counter() - started
+        return Report(self.step, self._epoch, False, self._sums[LOSS_SUM] / self._sums[ROW_SUM], seconds=self._seconds)
+
+    def _run_steps(self) -> int:
+        """One compiled call, within the epoch; how many steps it ran."""
+        step = self.step
+        in_epoch, block = step - self._epoch * self._steps_per_epoch, step - step % SCALAR_STEPS
+        if self._order is None:
+            self._order = self._drawn_order()
+        if block != self._scalars_from:
+            self._scalars, self._scalars_from = self.spec.optimizer.scalars(np.arange(block, block + SCALAR_STEPS)), block
+        count = min(self._steps_per_call, self._steps_per_epoch - in_epoch, SCALAR_STEPS - (step - block))
+        scalars = self._scalars[step - block : step - block + count]
+        done = self._machine.run_steps(scalars, self._sums, self._rows, self._order, in_epoch * self.spec.batch_size)
+        if done < count:
+            raise Diverged(self.step, self._epoch, self._machine.verdict)
+        return count
+
+    def _drawn_order(self) -> np.ndarray:
+        """The order of the training rows in the present epoch."""
+        return self._shuffle.permutation(self._training_rows) if self.spec.shuffle else self._training_rows
+
+    def _end_epoch(self, started: float) -> Report:
+        """Evaluate, keep the parameters if they are the best, and make ready for the next epoch."""
+        loss = float(self._sums[LOSS_SUM] / self._sums[ROW_SUM])
+        validation_loss, metrics = self._evaluate()
+        self._epoch += 1
+        self._sums[:] = 0
+        self._order = None
+        self._shuffle_state = generator_state(self._shuffle)
+        self._seconds += time.perf_counter() - started
+        judged = loss if validation_loss is None else validation_loss
+        is_best = self._best is None or judged < self._best.judged_by
+        report = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds)
+        if is_best:
+            self._best = report
+            self._best_parameters[:] = self._machine.parameters
+        return report
+
+    def _evaluate(self) -> tuple[float | None, dict[str, float]]:
+        """The validation loss (None when no rows are held out), and the metrics."""
+        if not len(self._evaluated_rows):
+            return None, {}
+        sums = np.zeros(SUMS)
+        self._machine.run_blocks(sums, self._rows, self._evaluated_rows, self._outputs)
+        from nncore.metrics import METRICS
+
+        metrics = {name: METRICS[name](self._outputs, self._expected, self.spec.loss.type) for name in self.spec.metrics or ()}
+        if not len(self._validation_rows):
+            return None, metrics
+        if not np.isfinite(sums[LOSS_SUM]):
+            raise Diverged(self.step, self._epoch, "validation loss")
+        return float(sums[LOSS_SUM] / sums[ROW_SUM]), metrics
+
+    # State
+
+    def state(self) -> State:
+        """Everything needed to continue bit for bit, as copies; see nncore/checkpoint.py for its parts."""
+        machine, best = self._machine, {} if self._best is None else {"best_parameters": self._best_parameters.copy()}
+        content = {
+            "last": self._last and self._last.to_json(),
+            "best": self._best and self._best.to_json(),
+            "preprocessing": self.data.preprocessing,
+        }
+        return {
+            "parameters": machine.parameters.copy(),
+            "optimizer": machine.optimizer_state.copy(),
+            "position": np.array([self.step, self._epoch], dtype=np.int64),
+            "shuffle": self._shuffle_state.copy(),
+            "sums": self._sums.copy(),
+            "spec": self._digest(),
+            "about": to_bytes_array(content),
+            **best,
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue where `state` was taken, bit for bit. Raises CheckpointMismatch, and changes nothing, when it belongs to another run."""
+        self._refuse_a_foreign(state)
+        content = about(state)
+        self._last, self._best = (None if content[name] is None else Report(**content[name]) for name in ("last", "best"))
+        self._machine.parameters[:] = state["parameters"]
+        self._machine.optimizer_state[:] = state["optimizer"]
+        if self._best is not None:
+            self._best_parameters[:] = state["best_parameters"]
+        self._machine.step, self._epoch = (int(number) for number in state["position"])
+        self._sums[:] = state["sums"]
+        set_generator_state(self._shuffle, state["shuffle"])
+        self._order, self._shuffle_state = None, state["shuffle"].copy()  # the order of a begun epoch is drawn again
+
+    def _refuse_a_foreign(self, state: Mapping[str, np.ndarray]) -> None:
+        own = self.state() | ({"best_parameters": self._best_parameters} if "best_parameters" in state else {})
+        for name in sorted(own):
+            if name not in state:
+                raise CheckpointMismatch(f"the state has no {name}; use another checkpoint")
+            if name != "about" and (state[name].shape, state[name].dtype) != (own[name].shape, own[name].dtype):
+                raise CheckpointMismatch(
+                    f"{name} of the state does not fit the spec: expected {own[name].shape} of {own[name].dtype}, "
+                    f"got {state[name].shape} of {state[name].dtype}; use the spec it was taken with"
+                )
+        if state["spec"].tobytes() != own["spec"].tobytes():
+            raise CheckpointMismatch("the state belongs to another spec or other data; use those it was taken with")
+
+    def _digest(self) -> np.ndarray:
+        return spec_digest(self.spec, len(self._training_rows), len(self._validation_rows))
