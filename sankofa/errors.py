@@ -102,12 +102,10 @@ class Problem:
         if not self.detail and self.code and self.code not in self.title:
             lines[0] += f" ({self.code})"
         for fault in self.errors:
-            line = f"  {fault.get('pointer') or '(the whole body)'}: {fault.get('message') or fault.get('code') or 'refused'}"
+            message = str(fault.get("message") or fault.get("code") or "refused")
             # Said only where the message does not say it already.
-            for name in ("expected", "got"):
-                if fault.get(name) and str(fault[name]) not in line:
-                    line += f"; {name} {fault[name]}"
-            lines.append(line)
+            more = [f"; {name} {fault[name]}" for name in ("expected", "got") if fault.get(name) and str(fault[name]) not in message]
+            lines.append(f"  {fault.get('pointer') or '(the whole body)'}: {message}{''.join(more)}")
         if self.request_id and self.status >= 500:
             lines.append(f"  request {self.request_id}: find it under this id in the service's log")
         return "\n".join(lines)

@@ -37,8 +37,7 @@ def read_safetensors(data: bytes) -> dict[str, np.ndarray]:
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidFile(f"tensor {name!r}: expected dtype, shape and two data_offsets, got {entry!r}") from error
         # Python's integers do not overflow, so a shape that claims 8 TiB is seen here and nothing is allocated for it.
-        size_bytes = math.prod(shape) * dtype.itemsize if whole else -1
-        if last - first != size_bytes or start + last > len(data):
+        if not whole or last - first != math.prod(shape) * dtype.itemsize or start + last > len(data):
             raise InvalidFile(f"tensor {name!r}: {entry!r} does not fit a file of {len(data)} bytes")
         tensors[name] = np.frombuffer(data, dtype, math.prod(shape), start + first).reshape(shape)
     return tensors

@@ -1,0 +1,220 @@
+"""The client against scripted answers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from sankofa import InvalidInput, JobCancelled, JobFailed, Unreachable, WaitTimeout
+from tests.sankofa.fake_service import DATASET, Answer, FakeService, Request, Unplugged, job_document, problem, sse
+
+CSV = b"x,y\n0,1\n1,0\n"
+
+
+@pytest.mark.parametrize("form", ["path", "packed path", "bytes", "file"])
+def test_a_table_is_sent_as_csv(tmp_path: Path, form: str) -> None:
+    (tmp_path / "small.csv").write_bytes(CSV)
+    (tmp_path / "small.csv.gz").write_bytes(gzip.compress(CSV))
+    table: Any = {"path": str(tmp_path / "small.csv"), "packed path": tmp_path / "small.csv.gz", "bytes": CSV, "file": io.BytesIO(CSV)}[
+        form
+    ]
+    service = FakeService(Unplugged(), Answer(201, DATASET))
+    dataset = service.client().datasets.upload(table)
+    assert [request.body for request in service.requests] == [CSV, CSV], "whole again when it is sent again"
+    request = service.requests[1]
+    assert request.headers["content-type"] == "text/csv"
+    assert request.headers.get("transfer-encoding") is None
+    assert request.query == ({"name": "small"} if "path" in form else {})
+    assert (dataset.id, dataset.rows, dataset.column_names) == ("ds_1", 4, ["x", "y"])
+
+
+def test_columns_are_sent_as_json() -> None:
+    service = FakeService(Answer(201, DATASET))
+    service.client().datasets.upload({"x": np.array([[0, 1], [1, 1]], "float32").T, "y": ["a", "b"]}, name="xor")
+    assert service.requests[0].json == {"name": "xor", "columns": {"x": [[0.0, 1.0], [1.0, 1.0]], "y": ["a", "b"]}}
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0, float("nan")], np.array([np.inf]), [object()], "text", 3, np.array(["a", None], object), [{1, 2}]]
+)
+def test_a_column_that_json_cannot_carry_is_named(values: Any) -> None:
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        values = np.array([b"bytes"], object)
+    with pytest.raises(InvalidInput, match="column 'x': expected"):
+        FakeService().client().datasets.upload({"x": values})
+
+
+@pytest.mark.parametrize(("table", "message"), [("nowhere.csv", "nothing there"), (io.StringIO("x\n1\n"), "binary mode")])
+def test_a_table_that_cannot_be_read_is_named(table: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        FakeService().client().datasets.upload(table)
+
+
+def test_a_file_that_is_not_gzip_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv.gz").write_bytes(b"plain")
+    with pytest.raises(InvalidInput, match=r"x\.csv\.gz: cannot be unpacked"):
+        FakeService().client().datasets.upload(tmp_path / "x.csv.gz")
+
+
+def test_train_uploads_and_queues_what_it_was_told_and_nothing_else() -> None:
+    service = FakeService(Answer(201, DATASET), Answer(202, job_document("queued")))
+    job = service.client().train([{"type": "dense", "units": 1}], {"x": [0, 1], "y": [1, 0]}, "y", epochs=3, validation=None)
+    assert service.requests[1].json == {
+        "dataset": "ds_1",
+        "target": "y",
+        "network": {"layers": [{"type": "dense", "units": 1}]},
+        "epochs": 3,
+        "validation": None,
+    }
+    assert (job.id, job.state, job.terminal) == ("job_1", "queued", False)
+
+
+def test_train_takes_the_id_of_a_dataset() -> None:
+    service = FakeService(Answer(202, job_document("queued")))
+    service.client().train({"layers": []}, "ds_7", "y")
+    assert service.requests[0].json["dataset"] == "ds_7"
+
+
+def test_wait_hangs_on_the_change_of_the_job() -> None:
+    seen = []
+    service = FakeService(
+        Answer(200, job_document("queued"), {"etag": '"1"'}),
+        Answer(304),
+        Answer(200, job_document("running"), {"etag": '"2"'}),
+        Answer(200, job_document("succeeded"), {"etag": '"3"'}),
+    )
+    job = service.client().job("job_1").wait(on_change=lambda job: seen.append(job.state))
+    assert job.state == "succeeded"
+    assert seen == ["queued", "running", "succeeded"]
+    assert [request.headers.get("if-none-match") for request in service.requests] == [None, '"1"', '"1"', '"2"']
+    assert service.requests[1].headers["prefer"] == "wait=30"
+
+
+@pytest.mark.parametrize(("state", "error"), [("failed", JobFailed), ("cancelled", JobCancelled)])
+def test_a_job_that_ended_badly_raises_unless_told_not_to(state: str, error: type[Exception]) -> None:
+    document = job_document(state, reason={"code": "diverged", "message": "the loss is not finite"})
+    with pytest.raises(error, match=rf"job_1 {state} \(diverged: the loss is not finite\)"):
+        FakeService(Answer(200, document)).client().job("job_1").wait()
+    assert FakeService(Answer(200, document)).client().job("job_1").wait(check=False).state == state
+
+
+def test_a_stopped_job_is_a_success() -> None:
+    assert FakeService(Answer(200, job_document("stopped"))).client().job("job_1").wait().state == "stopped"
+
+
+def test_wait_ends_with_its_time() -> None:
+    service = FakeService(*[Answer(200, job_document(), {"etag": '"1"'})] * 100)
+    with pytest.raises(WaitTimeout, match=r"job_1 is running after 0\.2 s, at 50%"):
+        service.client().job("job_1").wait(0.2)
+    assert len(service.requests) < 10, "a service that answers at once is not asked over and over"
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "stop"])
+def test_requests_of_a_job(action: str) -> None:
+    service = FakeService(Answer(200, job_document()), Answer(202, job_document("pausing")))
+    job = service.client().job("job_1")
+    assert getattr(job, action)() is job
+    assert job.state == "pausing"
+    assert (service.requests[1].method, service.requests[1].path) == ("POST", f"/v1/jobs/job_1/{action}")
+
+
+def test_jobs_come_page_by_page() -> None:
+    service = FakeService(
+        Answer(200, {"data": [job_document(id="a"), job_document(id="b")], "next_cursor": "c2"}),
+        Answer(200, {"data": [job_document(id="c")], "next_cursor": None}),
+    )
+    assert [job.id for job in service.client().jobs(state="running")] == ["a", "b", "c"]
+    assert [request.query for request in service.requests] == [{"state": "running"}, {"state": "running", "cursor": "c2"}]
+
+
+def test_an_id_cannot_leave_its_place_in_the_path() -> None:
+    service = FakeService(problem(404))
+    with pytest.raises(Exception, match="No"):
+        service.client().job("../datasets/ds_1?x=1")
+    assert service.requests[0].path == "/v1/jobs/../datasets/ds_1?x=1", "one segment, unquoted by the server"
+    assert service.requests[0].query == {}
+
+
+def test_weights_are_arrays() -> None:
+    data = safetensors.numpy.save({"0.weight": np.eye(2, dtype="float32")})
+    service = FakeService(Answer(200, job_document()), Answer(200, data, {"content-type": "application/octet-stream"}))
+    weights = service.client().job("job_1").weights("last")
+    np.testing.assert_array_equal(weights["0.weight"], np.eye(2))
+    assert service.requests[1].query == {"format": "safetensors", "snapshot": "last"}
+
+
+def test_a_download_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def torn() -> Any:
+        yield b"half"
+        raise OSError(28, "No space left on device")
+
+    job = job_document()
+    service = FakeService(Answer(200, job), Answer(200, iter([b"who", b"le"])), Answer(200, torn()))
+    client_job = service.client().job("job_1")
+    assert client_job.download(tmp_path / "w.npz").read_bytes() == b"whole"
+    assert service.requests[1].query["format"] == "npz"
+    with pytest.raises(InvalidInput, match="No space left"):
+        client_job.download(tmp_path / "w.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
+    assert (tmp_path / "w.npz").read_bytes() == b"whole"
+
+
+def test_a_download_needs_a_format() -> None:
+    service = FakeService(Answer(200, job_document()))
+    with pytest.raises(InvalidInput, match=r"ends in \.safetensors, \.npz, \.json"):
+        service.client().job("job_1").download("weights.h5")
+
+
+def test_predict_takes_columns_or_rows() -> None:
+    answer = {"outputs": [[1.0, 2.0]], "probabilities": [[0.25, 0.75]], "labels": ["no"]}
+    service = FakeService(Answer(200, job_document()), Answer(200, answer), Answer(200, {"outputs": [[1.0]]}))
+    job = service.client().job("job_1")
+    prediction = job.predict({"x": np.zeros((1, 2))})
+    assert prediction.outputs.shape == (1, 2)
+    assert prediction.probabilities is not None
+    assert prediction.labels is not None
+    assert prediction.labels.tolist() == ["no"]
+    assert service.requests[1].json == {"inputs": {"x": [[0.0, 0.0]]}}
+    prediction = job.predict(np.zeros((1, 2)))
+    assert prediction.probabilities is None
+    assert prediction.labels is None
+    assert service.requests[2].json == {"inputs": [[0.0, 0.0]]}
+
+
+def test_evaluate_sends_network_and_inputs() -> None:
+    service = FakeService(Answer(200, {"outputs": [[1.0]], "layers": []}))
+    layer = {"type": "dense", "units": 1, "activation": "step", "weight": [[1, 4, 3]], "threshold": [6]}
+    assert service.client().evaluate([layer], np.array([[0, 1, 1]]))["outputs"] == [[1.0]]
+    assert service.requests[0].json == {"network": {"layers": [layer]}, "inputs": [[0, 1, 1]]}
+
+
+def test_events_go_on_where_the_stream_broke() -> None:
+    running, done = Answer(200, job_document()), Answer(200, job_document("succeeded"))
+    service = FakeService(
+        Answer(200, job_document()),
+        running,
+        sse((1, "state", {"state": "queued"}), (2, "state", {"state": "running"}), broken=True),
+        running,
+        sse((2, "state", {"state": "running"}), (3, "metrics", {"loss": 0.5})),
+        done,
+        sse((4, "state", {"state": "succeeded"})),
+    )
+    events = list(service.client().job("job_1").events())
+    assert [(event.seq, event.type) for event in events] == [(1, "state"), (2, "state"), (3, "metrics"), (4, "state")]
+    assert events[2].data == {"loss": 0.5}
+    streams: list[Request] = [request for request in service.requests if request.path.endswith("/events")]
+    assert [request.headers.get("last-event-id") for request in streams] == [None, "2", "3"]
+    assert {request.headers["accept"] for request in streams} == {"text/event-stream"}
+
+
+def test_a_stream_that_never_works_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sankofa.events.time.sleep", lambda seconds: None)
+    service = FakeService(Answer(200, job_document()), *[answer for _ in range(9) for answer in (Answer(200, job_document()), sse())])
+    with pytest.raises(Unreachable, match="the events of job job_1: the stream was closed, 9 times in a row without news"):
+        list(service.client().job("job_1").events())
