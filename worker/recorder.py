@@ -6,7 +6,8 @@ import math
 import time
 from typing import Any
 
-from nncore.trainer import Report, Trainer
+from nncore.report import Best, Report
+from nncore.trainer import Trainer
 from service.store.claims import Metric, Progress
 
 MOST_METRICS = 2000  # rows of a job; with more epochs, every n-th is kept, and the last
@@ -26,7 +27,7 @@ class Recorder:
 
     def add(self, report: Report) -> None:
         """Keep what the report says of its epoch, and how far the job is."""
-        values = {"loss": finite(report.loss), "validation_loss": finite(report.validation_loss), "metrics": finite(report.metrics)}
+        values = reported(report)
         self._values = {**self._values, **values} if report.epoch_ended else {**self._values, "loss": values["loss"]}
         if report.epoch_ended and (report.epoch % self._every_epochs == 0 or report.epoch == self._trainer.epochs):
             self._waiting.append(Metric(report.step, report.epoch, values))
@@ -54,10 +55,11 @@ class Recorder:
         self._since, self._step = time.monotonic(), self._trainer.step
 
 
-def finite(value: Any) -> Any:
-    """The same value with None where a number is NaN or infinite, which JSON cannot say."""
-    if isinstance(value, dict):
-        return {name: finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def reported(found: Report | Best) -> dict[str, Any]:
+    """What the API shows of a report, with None where a number is NaN or infinite, which JSON cannot say."""
+    metrics = {name: _finite(value) for name, value in found.metrics.items()}
+    return {"loss": _finite(found.loss), "validation_loss": _finite(found.validation_loss), "metrics": metrics}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import structlog
 
 from nncore import checkpoint, formats
 from nncore.data import TrainingData
-from nncore.errors import CheckpointMismatch, Diverged, InvalidData
+from nncore.errors import CheckpointMismatch, Diverged, InvalidData, InvalidFile
+from nncore.report import Best, Report
 from nncore.spec import ResolvedSpec
 from nncore.trainer import Trainer
 from service.settings import Settings
@@ -27,11 +28,12 @@ from service.store.errors import LostClaim, StorageFull, StoreBusy
 from service.store.states import Outcome, State
 from worker.dataset_cache import DamagedDataset, open_table
 from worker.lease import Lease
-from worker.recorder import Recorder, finite
+from worker.recorder import Recorder, reported
 
 LOOK_SECONDS = 0.5  # between two looks at the job's row
 RETRY_SECONDS = 0.5  # between two tries of a write that the database did not take
 
+Which = Literal["best", "last"]
 Result = TypeVar("Result")
 logger = structlog.get_logger(__name__)
 
@@ -106,7 +108,7 @@ class Slice:
             _, _, data = newest
             try:
                 trainer.restore(checkpoint.decode(data))
-            except CheckpointMismatch as error:  # written by another version of ours
+            except (CheckpointMismatch, InvalidFile) as error:  # written by another version of ours
                 logger.warning("the checkpoint cannot be used, the job starts again", error=str(error))
         self._insist(lambda: claims.rewind(self._store, self._claim, trainer.step, trainer.epoch))
 
@@ -178,25 +180,26 @@ class Slice:
 
     def _snapshots(self, trainer: Trainer) -> list[NewSnapshot]:
         """The best and the last parameters, written as blobs; one snapshot where both are of the same step."""
-        best, last = trainer.best, trainer.last
-        if best is None or best.step == last.step:
-            return [self._snapshot(trainer, "last", is_best=True, is_last=True)]
+        best, last = trainer.best, trainer.last_report
+        if best is None or best.step == trainer.step:
+            return [self._snapshot(trainer, "last", trainer.step, trainer.epoch, best or last, is_best=True, is_last=True)]
         return [
-            self._snapshot(trainer, "best", is_best=True, is_last=False),
-            self._snapshot(trainer, "last", is_best=False, is_last=True),
+            self._snapshot(trainer, "best", best.step, best.epoch, best, is_best=True, is_last=False),
+            self._snapshot(trainer, "last", trainer.step, trainer.epoch, last, is_best=False, is_last=True),
         ]
 
-    def _snapshot(self, trainer: Trainer, which: str, *, is_best: bool, is_last: bool) -> NewSnapshot:
+    def _snapshot(
+        self, trainer: Trainer, which: Which, step: int, epoch: int, found: Best | Report | None, *, is_best: bool, is_last: bool
+    ) -> NewSnapshot:
         data = formats.write(trainer.artifact(which), "safetensors")
-        found = trainer.best if which == "best" else trainer.last
         return NewSnapshot(
-            step=found.step,
-            epoch=found.epoch,
+            step=step,
+            epoch=epoch,
             best=is_best,
             last=is_last,
             digest=sha256(data).hexdigest(),
             bytes=len(data),
-            values={"loss": finite(found.loss), "validation_loss": finite(found.validation_loss), "metrics": finite(found.metrics)},
+            values={} if found is None else reported(found),
             blob_id=self._insist(lambda: blobs.write(self._store, [data])),
         )
 
