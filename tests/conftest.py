@@ -119,15 +119,25 @@ def _migrate(url: str) -> None:
     store.close()
 
 
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """The URL of a migrated SQLite database with nothing in it but the installation's row and the default tenant."""
+    path = tmp_path / "sankofa.db"
+    shutil.copyfile(migrated_sqlite, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(migrated_postgres: str) -> str:
+    """The URL of a migrated Postgres database with nothing in it but the installation's row and the default tenant."""
+    empty(migrated_postgres)
+    return migrated_postgres
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a migrated database with nothing in it but the installation's row and the default tenant."""
-    if request.param == "sqlite":
-        path = tmp_path / "sankofa.db"
-        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
-        return f"sqlite:///{path}"
-    url: str = request.getfixturevalue("migrated_postgres")
-    empty(url)
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated, empty database, on SQLite and on Postgres."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 

@@ -1,7 +1,7 @@
 """`Store`: the database, its two kinds of transaction, and its clock.
 
-A read sees one moment. A write on SQLite begins with BEGIN IMMEDIATE, so that what it reads cannot change before it
-writes; on Postgres rows are changed by compare-and-set in short READ COMMITTED transactions.
+A read sees one moment (Postgres: REPEATABLE READ). A write on SQLite begins with BEGIN IMMEDIATE, so that what it reads
+cannot change before it writes; on Postgres rows are changed by compare-and-set in short READ COMMITTED transactions.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
 )
+# The newest time that is written where the protocol compares it with the clock.
+NEWEST_TIME = """
+    SELECT max(at) FROM (
+        SELECT max(heartbeat_at) AS at FROM worker UNION ALL SELECT max(used_at) FROM tenant
+        UNION ALL SELECT max(runnable_since) FROM job UNION ALL SELECT max(heartbeat_at) FROM job
+    )
+"""
 POSTGRES_ARGUMENTS = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -55,11 +62,12 @@ class Store:
                 self.url, pool_size=16, max_overflow=16, pool_timeout=10, pool_pre_ping=True, connect_args=POSTGRES_ARGUMENTS
             )
         self._writer = self.engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads."""
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with _translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -68,8 +76,10 @@ class Store:
 
         Raises StoreBusy or StorageFull. After a StoreBusy at the commit it may have happened or not: read again.
         """
-        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+        with _translated():
+            self._settle_clock()
+            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
 
     def now(self, session: Session) -> float:
         """Seconds since 1970 by the store's clock."""
@@ -77,9 +87,8 @@ class Store:
             return self._clock()
         if not self.is_sqlite:
             return float(session.execute(sa.select(sa.func.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
-        if self._clock_offset is None:
-            self._clock_offset = self._read_clock_offset()
-        return since_boot() + self._clock_offset
+        offset = self._settle_clock()  # first: it may have to wait
+        return since_boot() + offset
 
     def insert(self, table: type[Any]) -> Any:
         """An INSERT that knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
@@ -89,15 +98,26 @@ class Store:
         """Close every connection of this process."""
         self.engine.dispose()
 
+    def _settle_clock(self) -> float:
+        """The seconds to add to the time since boot, read once; 0 where the clock is another one.
+
+        A write asks for it before it begins: it takes a transaction of its own, for which a write under way would have to wait.
+        """
+        if self._clock_offset is None:
+            self._clock_offset = self._read_clock_offset() if self.is_sqlite and self._clock is None else 0.0
+        return self._clock_offset
+
     def _read_clock_offset(self) -> float:
         """The offset all processes of this boot agreed on; the first one writes it, never before an earlier boot's time."""
         boot = boot_id()
-        with self.write() as session:
+        with Session(self.engine) as session:
             row = session.get_one(Installation, 1)
-            if row.boot_id != boot:
-                newest = session.scalar(
-                    sa.text("SELECT max(at) FROM (SELECT max(heartbeat_at) AS at FROM worker UNION SELECT max(runnable_since) FROM job)")
-                )
+            if row.boot_id == boot:
+                return row.clock_offset
+        with Session(self._writer) as session, session.begin():
+            row = session.get_one(Installation, 1)
+            if row.boot_id != boot:  # another process may have been quicker
+                newest = session.scalar(sa.text(NEWEST_TIME))
                 row.clock_offset = max(time.time(), newest or 0.0) - since_boot()
                 row.boot_id = boot
             return row.clock_offset

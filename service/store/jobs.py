@@ -159,4 +159,4 @@ def _jobs_ahead(session: Session, jobs: Sequence[Job], now: float) -> dict[str, 
     ahead = sa.func.row_number().over(order_by=queue_order.keys(now)) - 1
     queue = sa.select(Job.id, ahead.label("ahead")).join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED).subquery()
     found = session.execute(sa.select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(ids)))
-    return {job_id: ahead for job_id, ahead in found.tuples()}
+    return {job_id: ahead for job_id, ahead in found}

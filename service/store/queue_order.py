@@ -13,8 +13,9 @@ FADING_SECONDS = 3600.0  # a tenant's used seconds count half after this long
 
 
 def faded(now: float) -> sa.ColumnElement[float]:
-    """The tenant's recent seconds: what it used, less as time goes by."""
-    return Tenant.used_seconds / (1.0 + (now - Tenant.used_at) / FADING_SECONDS)
+    """The tenant's recent seconds: what it used, less as time goes by. A clock that was set back makes them no more."""
+    elapsed = sa.case((Tenant.used_at < now, now - Tenant.used_at), else_=0.0)
+    return Tenant.used_seconds / (1.0 + elapsed / FADING_SECONDS)
 
 
 def aged_priority(now: float) -> sa.ColumnElement[Any]:
@@ -22,6 +23,6 @@ def aged_priority(now: float) -> sa.ColumnElement[Any]:
     return Job.priority + sa.func.floor((now - Job.runnable_since) / AGEING_SECONDS)
 
 
-def keys(now: float) -> tuple[sa.ColumnElement[Any], ...]:
+def keys(now: float) -> tuple[sa.SQLColumnExpression[Any], ...]:
     """What queued jobs (joined with their tenants) are sorted by, ascending."""
     return -aged_priority(now), faded(now), Job.runnable_since, Job.id

@@ -47,7 +47,8 @@ def may_wake(store: Store, every_seconds: float) -> bool:
         return False
     with store.write() as session:
         now = store.now(session)
-        woken = sa.update(Installation).where(Installation.woken_at <= now - every_seconds).values(woken_at=now)
+        due = sa.or_(Installation.woken_at <= now - every_seconds, Installation.woken_at > now + every_seconds)  # the clock was set back
+        woken = sa.update(Installation).where(due).values(woken_at=now)
         return session.scalar(woken.returning(Installation.id)) is not None
 
 
