@@ -39,15 +39,15 @@ def activate(code, y):
             flat[i] = zero if flat[i] < zero else flat[i]
     elif code == SOFTMAX:
         for row in range(rows):
-            top, total = y[row, 0], zero
+            z, top, total = y[row], y[row, 0], zero
             for j in range(units):
-                top = max(top, y[row, j])
+                top = max(top, z[j])
             for j in range(units):
-                y[row, j] = exponential(y[row, j] - top)
-                total += y[row, j]
+                z[j] = exponential(z[j] - top)
+                total += z[j]
             share = one / total
             for j in range(units):
-                y[row, j] *= share
+                z[j] *= share
     elif code == STEP:
         for i in range(flat.size):
             flat[i] = one if flat[i] > zero else zero
@@ -68,11 +68,11 @@ def activate_backward(code, y, dy):
             slope[i] = slope[i] if flat[i] > zero else zero
     elif code == SOFTMAX:
         for row in range(rows):
-            along = zero
+            z, dz, along = y[row], dy[row], zero
             for j in range(units):
-                along += dy[row, j] * y[row, j]
+                along += dz[j] * z[j]
             for j in range(units):
-                dy[row, j] = y[row, j] * (dy[row, j] - along)
+                dz[j] = z[j] * (dz[j] - along)
 
 
 activate = jit(activate, cached=False)

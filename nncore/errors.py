@@ -1,4 +1,4 @@
-"""What nncore raises.
+"""What nncore raises. Refusals carry faults, each with a JSON pointer to what is wrong.
 
     NncoreError
     |-- InvalidSpec          a training spec or a network that cannot be trained or evaluated (all its faults at once)
@@ -6,6 +6,8 @@
     |-- InvalidFile          bytes that are not a file of ours
     |-- CheckpointMismatch   a state that belongs to another spec, or is incomplete
     `-- Diverged             training left the finite numbers; the last finite parameters survive
+
+Nothing else is raised on purpose: any other exception is a defect of ours.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from nncore.errors import CheckpointMismatch, Diverged
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
+from nncore.metrics import METRICS
 from nncore.report import Best, Report
 from nncore.streams import generator_state, set_generator_state, stream
 
@@ -186,9 +187,7 @@ class Trainer:
             return None, {}
         sums = np.zeros(SUMS)
         self._machine.run_blocks(sums, self._rows, self._evaluated_rows, self._outputs)
-        from nncore.metrics import METRICS
-
-        metrics = {name: METRICS[name](self._outputs, self._expected, self.spec.loss.type) for name in self.spec.metrics or ()}
+        metrics = {name: METRICS[name](self._outputs, self._expected) for name in self.spec.metrics or ()}
         if not len(self._validation_rows):
             return None, metrics
         if not np.isfinite(sums[LOSS_SUM]):

@@ -92,7 +92,7 @@ def view(flat, at, *shape):
 
 
 def exponential(x):
-    """e^x, within 1 unit in the last place; no further than the largest finite float. NaN stays NaN."""
+    """e^x, within about 1 (float32) or 2 (float64) units in the last place; neither 0 nor infinite for any x. NaN stays NaN."""
     kind = x.dtype.type
     low, high = (kind(-87.3), kind(88.3)) if kind is np.float32 else (kind(-708.0), kind(709.0))
     return x if x != x else np.exp(min(max(x, low), high))
@@ -154,14 +154,14 @@ def _tangent(x):
     """A polynomial near 0, where 1 - 2 / (e^2x + 1) would lose its digits; that formula elsewhere. Source: Cephes, tanhf and tanh."""
     if x == types.float32:
         f = np.float32
-        near, one, two = f(0.625), f(1), f(2)
+        near, zero, one, two = f(0.625), f(0), f(1), f(2)
         c0, c1, c2, c3, c4 = f(-5.70498872745e-3), f(2.06390887954e-2), f(-5.37397155531e-2), f(1.33314422036e-1), f(-3.33332819422e-1)
 
         def tangent_float32(x):
             s, size = x * x, np.abs(x)
             small = ((((c0 * s + c1) * s + c2) * s + c3) * s + c4) * s * x + x
             large = one - two / (exponential(size + size) + one)
-            return small if size < near else (-large if x < -near else large)
+            return small if size < near else (-large if x < zero else large)
 
         return tangent_float32
     if x == types.float64:
@@ -172,7 +172,7 @@ def _tangent(x):
             s, size = x * x, abs(x)
             small = x + x * s * (((p0 * s + p1) * s + p2) / (((s + q0) * s + q1) * s + q2))
             large = 1.0 - 2.0 / (exponential(size + size) + 1.0)
-            return small if size < 0.625 else (-large if x < -0.625 else large)
+            return small if size < 0.625 else (-large if x < 0.0 else large)
 
         return tangent_float64
     return None

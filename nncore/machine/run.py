@@ -46,7 +46,8 @@ def _call_address(typing, address, op, arena, integers):
 
 
 def _call_interpreted(address, op, arena, integers):
-    _interpreted[int(address)](tuple(int(field) for field in op), arena, integers)
+    with np.errstate(all="ignore"):  # as machine code does: hashes wrap around, and overflow is looked for afterwards
+        _interpreted[int(address)](tuple(int(field) for field in op), arena, integers)
 
 
 call_address = _call_interpreted if INTERPRETED else _call_address

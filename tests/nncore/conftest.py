@@ -1,0 +1,128 @@
+"""Networks of one step: their loss and gradient at given parameters, as the machine computes them; and the equal networks of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from nncore.losses import LossSpec
+from nncore.machine.machine import Machine, Rows
+from nncore.machine.program import Program
+from nncore.network import NetworkSpec
+from nncore.optimizers import OptimizerSpec
+from nncore.streams import stream
+
+STANDING_STILL = {"type": "sgd", "learning_rate": 1e-300}  # gradients are wanted, updates are not
+
+
+class OneStep:
+    """A network, a loss and a batch: `loss(parameters)` and `gradient(parameters)`, in float64 unless said otherwise."""
+
+    def __init__(
+        self,
+        layers: list[dict[str, Any]],
+        loss: dict[str, Any] | str,
+        *,
+        input_shape: tuple[int, ...] = (4,),
+        rows: int = 5,
+        dtype: str = "float64",
+        optimizer: dict[str, Any] = STANDING_STILL,
+        seed: int = 3,
+    ) -> None:
+        self.network = NetworkSpec.model_validate({"layers": layers})
+        self.loss_spec = TypeAdapter(LossSpec).validate_python({"type": loss} if isinstance(loss, str) else loss)
+        self.optimizer = TypeAdapter(OptimizerSpec).validate_python(optimizer)
+        program = Program(self.network, input_shape, loss=self.loss_spec, optimizer=self.optimizer, batch_size=rows)
+        self.machine = Machine(program, dtype, seed)
+        self.machine.initialise(stream(seed, "init"))
+        self.parameters = self.machine.parameters.copy()
+        random, outputs = np.random.default_rng(seed), self.network.output_shape(input_shape)[0]
+        inputs = random.standard_normal((rows, *input_shape)).astype(dtype)
+        targets = random.random((rows, outputs)).astype(dtype)
+        self.labels, self.targets, self.inputs = random.integers(0, outputs, rows), targets, inputs
+        self.rows = Rows.of(inputs, targets, self.labels)
+
+    def loss(self, parameters: np.ndarray | None = None) -> float:
+        """The mean loss of the batch, from the training plan."""
+        if parameters is not None:
+            self.machine.parameters[:] = parameters
+        self.machine.step, sums = 0, np.zeros(2)
+        order, scalars = np.arange(len(self.inputs)), self.optimizer.scalars(np.arange(1))
+        if self.machine.run_steps(scalars, sums, self.rows, order, 0) != 1:
+            raise ArithmeticError(self.machine.verdict)
+        return float(sums[0] / sums[1])
+
+    def gradient(self, parameters: np.ndarray | None = None) -> np.ndarray:
+        """The gradient of the loss in all parameters."""
+        self.loss(parameters)
+        return self.machine.gradients.copy()
+
+    def evaluated(self) -> tuple[float, np.ndarray]:
+        """Mean loss and outputs, from the evaluation plan."""
+        sums, order = np.zeros(2), np.arange(len(self.inputs))
+        outputs = np.empty((len(order), self.machine.program.evaluation.outputs.size), self.machine.dtype)
+        self.machine.run_blocks(sums, self.rows, order, outputs)
+        return float(sums[0] / sums[1]), outputs
+
+    def differences(self, h: float = 1e-5) -> np.ndarray:
+        """The gradient by central differences."""
+        slopes = np.empty_like(self.parameters)
+        for i in range(len(slopes)):
+            aside = np.zeros_like(slopes)
+            aside[i] = h
+            slopes[i] = (self.loss(self.parameters + aside) - self.loss(self.parameters - aside)) / (2 * h)
+        return slopes
+
+
+@pytest.fixture(scope="session")
+def one_step() -> type[OneStep]:
+    """The class itself: hypothesis and parametrised tests make many."""
+    return OneStep
+
+
+@pytest.fixture(scope="session")
+def torch_network() -> Callable[..., Any]:
+    """torch.nn.Sequential of a NetworkSpec, in float64, with its parameters set from a vector. Dropout is left out."""
+    torch = pytest.importorskip("torch", reason="no torch")
+    torch.set_num_threads(1)
+    activations = {"sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "softmax": lambda: torch.nn.Softmax(dim=1)}
+
+    def build(network: NetworkSpec, input_shape: tuple[int, ...], vector: np.ndarray) -> Any:
+        modules: list[Any] = []
+        for layer, shape in zip(network.layers, network.shapes(input_shape), strict=False):
+            if layer.type == "flatten":
+                modules.append(torch.nn.Flatten())
+            elif layer.type == "dropout":
+                modules.append(torch.nn.Identity())
+            elif layer.type == "dense":
+                modules.append(torch.nn.Linear(shape[0], layer.units, bias=layer.use_bias))
+                if layer.activation != "linear":
+                    modules.append(activations[layer.activation]())
+            else:
+                raise NotImplementedError(f"tell tests/nncore/conftest.py what {layer.type} is in torch")
+        model = torch.nn.Sequential(*modules).double()
+        names = [name for name, _ in model.named_parameters()]
+        assert names == [info.name for info in network.parameters(input_shape)]
+        torch.nn.utils.vector_to_parameters(torch.tensor(vector, dtype=torch.float64), model.parameters())
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def torch_loss() -> Callable[..., Any]:
+    """(loss type, outputs, targets, labels) -> the loss as torch computes it."""
+    torch = pytest.importorskip("torch", reason="no torch")
+    functional = torch.nn.functional
+
+    def compute(loss: str, outputs: Any, targets: np.ndarray, labels: np.ndarray) -> Any:
+        if loss == "softmax_cross_entropy":
+            return functional.cross_entropy(outputs, torch.tensor(labels))
+        functions = {"mean_squared_error": functional.mse_loss, "binary_cross_entropy": functional.binary_cross_entropy_with_logits}
+        return functions[loss](outputs, torch.tensor(targets))
+
+    return compute

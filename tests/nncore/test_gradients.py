@@ -1,0 +1,85 @@
+"""Every layer, activation and loss: its gradient against central differences, and against PyTorch. A new one without a case fails."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from nncore.activations import ACTIVATION_CODES, ActivationName
+from nncore.layers import LayerSpec
+from nncore.losses import LossSpec
+
+FIRST, LAST = {"type": "dense", "units": 6, "activation": "tanh"}, {"type": "dense", "units": 3}
+
+# Layers in the middle of a network, so that their inputs have gradients too. By type; a list of variants of it.
+LAYER_CASES: dict[str, list[dict[str, Any]]] = {
+    "dense": [
+        {"type": "dense", "units": 5, "activation": "sigmoid"},
+        {"type": "dense", "units": 5, "activation": "relu", "use_bias": False},
+    ],
+    "dropout": [{"type": "dropout", "rate": 0.4}, {"type": "dropout", "rate": 0.0}],
+    "flatten": [{"type": "flatten"}],
+}
+ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
+LOSS_CASES = ["mean_squared_error", "binary_cross_entropy", "softmax_cross_entropy"]
+
+
+def types_of(union: Any) -> set[str]:
+    return {spec.model_fields["type"].default for spec in get_args(get_args(union)[0])}
+
+
+def test_every_layer_activation_and_loss_has_a_gradient_case() -> None:
+    assert set(LAYER_CASES) == types_of(LayerSpec)
+    assert set(LOSS_CASES) == types_of(LossSpec)
+    assert {*ACTIVATION_CASES, "step"} == set(ACTIVATION_CODES)
+
+
+NETWORKS = {
+    **{f"{name}-{number}": [FIRST, layer, LAST] for name, layers in LAYER_CASES.items() for number, layer in enumerate(layers)},
+    **{f"activation-{name}": [FIRST, {"type": "dense", "units": 5, "activation": name}, LAST] for name in ACTIVATION_CASES},
+    "one-layer": [LAST],
+    "dropout-first": [{"type": "dropout", "rate": 0.3}, LAST],
+    "one-output": [FIRST, {"type": "dense", "units": 1}],
+    "activated-output": [FIRST, {"type": "dense", "units": 3, "activation": "sigmoid"}],
+}
+
+
+@pytest.mark.parametrize("loss", LOSS_CASES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_gradient_equals_central_differences(name: str, loss: str, one_step: Any) -> None:
+    step = one_step(NETWORKS[name], loss)
+    expected = step.differences()
+    assert np.abs(expected).max() > 1e-3 or (name, loss) == ("one-output", "softmax_cross_entropy")
+    np.testing.assert_allclose(step.gradient(step.parameters), expected, atol=2e-10, rtol=1e-6)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("loss", LOSS_CASES)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "dropout" not in name])
+def test_loss_and_gradient_equal_those_of_torch(name: str, loss: str, one_step: Any, torch_network: Any, torch_loss: Any) -> None:
+    import torch
+
+    step = one_step(NETWORKS[name], loss, rows=7)
+    model = torch_network(step.network, (4,), step.parameters)
+    expected = torch_loss(loss, model(torch.tensor(step.inputs)), step.targets, step.labels)
+    expected.backward()
+    gradient = torch.cat([parameter.grad.ravel() for parameter in model.parameters()]).numpy()
+    assert step.loss() == pytest.approx(expected.item(), rel=1e-13)
+    np.testing.assert_allclose(step.gradient(), gradient, atol=1e-14, rtol=1e-10)
+
+
+@pytest.mark.parametrize("loss", LOSS_CASES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_float32_gives_the_gradient_of_float64_within_its_precision(name: str, loss: str, one_step: Any) -> None:
+    exact, rounded = one_step(NETWORKS[name], loss), one_step(NETWORKS[name], loss, dtype="float32")
+    assert rounded.gradient().dtype == np.float32
+    np.testing.assert_allclose(rounded.gradient(), exact.gradient(), atol=2e-6, rtol=2e-5)
+
+
+@pytest.mark.parametrize("loss", LOSS_CASES)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "dropout" not in name])
+def test_the_evaluation_plan_computes_what_the_training_plan_does(name: str, loss: str, one_step: Any) -> None:
+    step = one_step(NETWORKS[name], loss)
+    assert step.evaluated()[0] == pytest.approx(step.loss(), rel=1e-14)
