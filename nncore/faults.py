@@ -60,6 +60,11 @@ def short(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
+def counted(number: int, thing: str) -> str:
+    """counted(1, "unit") is "1 unit", counted(2000, "unit") is "2,000 units"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def one_of(names: Iterable[str]) -> str:
     """The names in quotes, "a", "b" or "c", cut after a dozen."""
     quoted = [short(name) for name in names]

@@ -1,0 +1,16 @@
+"""What a user asks for: a training spec, and the resolved spec it becomes once the data is known.
+
+training.py   TrainingSpec: what may be written, and the defaults
+limits.py     Limits: how large a job may be
+resolved.py   ResolvedSpec: every default written in, sizes computed
+resolve.py    from the one to the other, or all faults at once
+wording.py    faults_of: pydantic's errors in plain words
+"""
+
+from nncore.spec.limits import Limits
+from nncore.spec.resolve import resolve
+from nncore.spec.resolved import ResolvedSpec, ResolvedValidation, Sizes
+from nncore.spec.training import TrainingSpec, ValidationSpec
+from nncore.spec.wording import faults_of
+
+__all__ = ["Limits", "ResolvedSpec", "ResolvedValidation", "Sizes", "TrainingSpec", "ValidationSpec", "faults_of", "resolve"]

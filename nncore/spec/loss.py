@@ -1,0 +1,143 @@
+"""Which loss fits a target: the one that is chosen where none is asked for, and what is wrong with one that was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nncore.errors import Fault
+from nncore.faults import counted, pointer, short
+from nncore.losses import BinaryCrossEntropy, LossSpec, MeanSquaredError, SoftmaxCrossEntropy
+from nncore.spec.training import TrainingSpec
+from nncore.table.column import ColumnInfo
+
+
+def choose_loss(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> LossSpec:
+    """The loss that was asked for, or the one that the target and the number of outputs suggest."""
+    if spec.loss is not None:
+        return spec.loss
+    if _is_labels(target) and outputs > 1:
+        return SoftmaxCrossEntropy()
+    if target.categories is not None or (_is_labels(target) and _size(target) == 1 and (target.maximum or 0) <= 1):
+        return BinaryCrossEntropy()
+    return MeanSquaredError()
+
+
+def loss_faults(spec: TrainingSpec, loss: LossSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
+    """What keeps `loss` from comparing the outputs with the target."""
+    yield from _activation_faults(spec, loss)
+    if isinstance(loss, SoftmaxCrossEntropy):
+        yield from _softmax_faults(spec, target, outputs)
+    elif isinstance(loss, BinaryCrossEntropy):
+        yield from _binary_faults(spec, target, outputs)
+    else:
+        yield from _number_faults(spec, loss, target, outputs)
+
+
+def _is_labels(target: ColumnInfo) -> bool:
+    """True for categories, and for single whole numbers from 0."""
+    return target.categories is not None or (target.integral and not target.item_shape and (target.minimum or 0) >= 0)
+
+
+def _size(target: ColumnInfo) -> int:
+    size = 1
+    for length in target.item_shape:
+        size *= length
+    return size
+
+
+def _activation_faults(spec: TrainingSpec, loss: LossSpec) -> Iterator[Fault]:
+    """The loss applies sigmoid or softmax itself: it must not follow one."""
+    number, activation = next(
+        ((at, layer.activation) for at, layer in reversed(list(enumerate(spec.network.layers))) if hasattr(layer, "activation")), (0, "")
+    )
+    if activation in loss.refused_after:
+        kind = "softmax" if isinstance(loss, SoftmaxCrossEntropy) else "sigmoid"
+        message = (
+            f"{loss.type} takes logits and applies {kind} itself, so it cannot follow {activation}; "
+            'set the activation of the last layer to "linear", or choose the loss mean_squared_error'
+        )
+        yield Fault(pointer("network", "layers", number, "activation"), "loss_takes_logits", message, '"linear"', short(activation))
+
+
+def _softmax_faults(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
+    name, at_units = short(target.name), _units_pointer(spec)
+    if not _is_labels(target):
+        got = f"items of shape {target.item_shape}" if target.item_shape else f"numbers from {target.minimum:g} to {target.maximum:g}"
+        if not target.item_shape and not target.integral:
+            got += ", not all whole"
+        message = (
+            f"softmax_cross_entropy compares with labels, whole numbers from 0, but the column {name} holds {got}; "
+            "give labels or text, or choose another loss"
+        )
+        yield Fault("/target", "not_labels", message, "labels", got)
+    elif target.categories is not None:
+        count = len(target.categories)
+        if count != outputs or count < 2:
+            message = (
+                f"the column {name} has {count} categor{'y' if count == 1 else 'ies'}, and the last layer {counted(outputs, 'output')}"
+            )
+            if count < 2:
+                yield Fault("/target", "one_class", f"{message}; with a single class there is nothing to learn", "at least 2 classes", "1")
+            else:
+                yield Fault(at_units, "wrong_units", f"{message}; give it {count} units, one per category", str(count), f"{outputs:,}")
+    elif (target.maximum or 0) >= outputs:
+        least = int(target.maximum or 0) + 1
+        message = (
+            f"the column {name} holds labels up to {least - 1:,}, but the last layer has {counted(outputs, 'unit')}, "
+            "one for each label from 0; "
+            f"give it at least {least:,} units, or number the labels from 0 without gaps"
+        )
+        yield Fault(at_units, "label_outside_classes", message, f"at least {least:,}", f"{outputs:,}")
+    elif outputs < 2:
+        message = "softmax over a single output is always 1, so there is nothing to learn; give the last layer one unit per class"
+        yield Fault(at_units, "one_class", message, "at least 2", "1")
+
+
+def _binary_faults(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
+    name, at_units = short(target.name), _units_pointer(spec)
+    if target.categories is not None:
+        count = len(target.categories)
+        if count != 2:
+            message = (
+                f"binary_cross_entropy tells two classes apart, but the column {name} has {count:,}; "
+                f"{'give the last layer one unit per class and choose softmax_cross_entropy' if count > 2 else 'there is nothing to learn'}"
+            )
+            yield Fault(at_units if spec.loss is None and count > 2 else "/target", "not_two_classes", message, "2 classes", f"{count:,}")
+    elif (target.minimum or 0) < 0 or (target.maximum or 0) > 1:
+        got = f"numbers from {target.minimum:g} to {target.maximum:g}"
+        message = (
+            f"binary_cross_entropy compares with 0 and 1 (or probabilities between), but the column {name} holds {got}; "
+            "rescale it or choose another loss"
+        )
+        yield Fault("/target", "target_out_of_range", message, "0 to 1", got)
+    yield from _size_faults(spec, target, outputs, "binary_cross_entropy")
+
+
+def _number_faults(spec: TrainingSpec, loss: LossSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
+    if target.categories is not None:
+        message = (
+            f"{loss.type} compares with numbers, but the column {short(target.name)} holds text; "
+            "choose softmax_cross_entropy, or a target column of numbers"
+        )
+        yield Fault("/loss", "text_target", message, "a target of numbers", "a target of text")
+    else:
+        yield from _size_faults(spec, target, outputs, loss.type)
+
+
+def _size_faults(spec: TrainingSpec, target: ColumnInfo, outputs: int, loss: str) -> Iterator[Fault]:
+    size = _size(target)
+    if size != outputs:
+        message = (
+            f"{loss} compares every output with a number of the target: "
+            f"the column {short(target.name)} has {counted(size, 'number')} per row, "
+            f"the last layer {counted(outputs, 'output')}; give it {counted(size, 'unit')}"
+        )
+        yield Fault(_units_pointer(spec), "wrong_units", message, f"{size:,}", f"{outputs:,}")
+
+
+def _units_pointer(spec: TrainingSpec) -> str:
+    """Where the number of outputs is written."""
+    for number, layer in reversed(list(enumerate(spec.network.layers))):
+        if hasattr(layer, "units"):
+            return pointer("network", "layers", number, "units")
+    return "/network/layers"

@@ -1,0 +1,46 @@
+"""ResolvedSpec: a training spec with every default written in and every size computed. It is what a worker trains from."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nncore.definition import Definition
+from nncore.losses import LossSpec
+from nncore.metrics import MetricName
+from nncore.spec.training import ColumnName, TrainingSpec, ValidationSpec
+
+
+class Sizes(Definition):
+    """What a job comes to.
+
+    steps_per_epoch counts the partial last batch. memory_bytes: parameters, gradients, optimizer state, activations of a batch,
+    scratch, and the job's own copy of its data.
+    """
+
+    rows: int
+    training_rows: int
+    validation_rows: int
+    steps_per_epoch: int
+    steps: int
+    parameters: int
+    memory_bytes: int
+
+
+class ResolvedValidation(ValidationSpec):
+    """Validation with its default written in."""
+
+    stratified: bool
+
+
+class ResolvedSpec(TrainingSpec):
+    """Everything a training job is, with nothing left open: the same resolved spec and the same data give the same weights."""
+
+    inputs: list[ColumnName]
+    loss: LossSpec
+    seed: int
+    validation: ResolvedValidation | None = None
+    metrics: list[MetricName]
+    input_shape: list[int] = Field(description="Of one item, as the first layer takes it.")
+    output_shape: list[int] = Field(description="Of one item, as the last layer gives it.")
+    classes: list[str] | None = Field(description='Names of the labels 0, 1, ...: the categories of the target, or "0", "1", ...')
+    sizes: Sizes

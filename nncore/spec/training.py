@@ -1,0 +1,56 @@
+"""TrainingSpec: what a user may write, with its defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nncore.definition import Definition
+from nncore.losses import LossSpec
+from nncore.metrics import MetricName
+from nncore.network import NetworkSpec
+from nncore.optimizers import Adam, OptimizerSpec
+from nncore.preprocess import PreprocessSpec
+from nncore.streams import LARGEST_SEED
+from nncore.table.limits import MAX_NAME_CHARACTERS
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+
+
+class ValidationSpec(Definition):
+    """Rows that are held out: never trained on, evaluated at every epoch's end."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1, description="Which part of the rows is held out.")] = 0.2
+    stratified: Annotated[
+        bool | None, Field(description="Whether every class gives the same part of its rows. Default: true where the target is classes.")
+    ] = None
+
+
+class TrainingSpec(Definition):
+    """A network, the columns it learns from, and how."""
+
+    network: NetworkSpec
+    inputs: Annotated[
+        list[ColumnName] | None,
+        Field(min_length=1, description="Columns that go in, laid side by side. Default: every column but the target."),
+    ] = None
+    target: Annotated[ColumnName, Field(description="The column to learn.")]
+    loss: Annotated[
+        LossSpec | None,
+        Field(
+            description="What training makes small. Default: softmax_cross_entropy for a target of classes and several outputs, "
+            "binary_cross_entropy for a target of two classes and one output, else mean_squared_error."
+        ),
+    ] = None
+    optimizer: OptimizerSpec = Adam()
+    batch_size: Annotated[int, Field(ge=1, description="Rows per step; no more than there are to train on.")] = 32
+    epochs: Annotated[int, Field(ge=1, description="How often every training row is visited.")] = 10
+    seed: Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="Decides all that is drawn. Default: drawn.")] = None
+    shuffle: Annotated[bool, Field(description="Whether every epoch visits the rows in another order.")] = True
+    dtype: Literal["float32", "float64"] = "float32"
+    validation: Annotated[ValidationSpec | None, Field(description="Default: every row is trained on.")] = None
+    preprocess: list[PreprocessSpec] = Field(
+        default_factory=list, max_length=8, description="Steps applied to the inputs, in order, fitted on the training rows."
+    )
+    metrics: Annotated[list[MetricName] | None, Field(description='Default: ["accuracy"] where the target is classes.')] = None
