@@ -26,6 +26,7 @@ import safetensors
 import safetensors.numpy
 
 from nncore.artifact import Artifact, artifact_of
+from nncore.definition import Definition
 from nncore.errors import CheckpointMismatch, InvalidFile
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ State = dict[str, np.ndarray]
 
 MARK = b"sankofa checkpoint 1\n"
 DIGEST_BYTES = 32
+
+_OPEN_TO_CHANGE = ("epochs", "metrics", "classes", "output_shape", "sizes")
+"""Fields of a resolved spec that do not decide how the run goes, or are decided by the others."""
 
 
 def encode(state: Mapping[str, np.ndarray]) -> bytes:
@@ -64,30 +68,29 @@ def spec_digest(spec: ResolvedSpec, training_rows: int, validation_rows: int) ->
 
     The number of epochs is not in it: training further is the same run.
     """
-    content = spec.model_dump(mode="json", exclude_defaults=True, include=_DECIDES_THE_RUN)
-    text = json.dumps([content, training_rows, validation_rows], sort_keys=True)
-    return np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint8)
+    fields = {name: value for name, value in _without_defaults(spec).items() if name not in _OPEN_TO_CHANGE}
+    content = [fields, training_rows, validation_rows]
+    return np.frombuffer(hashlib.sha256(_canonical(content)).digest(), dtype=np.uint8)
 
 
-_DECIDES_THE_RUN = {
-    "network",
-    "inputs",
-    "input_shape",
-    "target",
-    "loss",
-    "optimizer",
-    "batch_size",
-    "seed",
-    "shuffle",
-    "dtype",
-    "validation",
-    "preprocess",
-}
+def _without_defaults(part: Any) -> Any:
+    """A part of a spec as JSON: its type, and the fields that differ from their defaults."""
+    if isinstance(part, Definition):
+        fields = type(part).model_fields
+        kept = [
+            name for name, field in fields.items() if name == "type" or getattr(part, name) != field.get_default(call_default_factory=True)
+        ]
+        return {name: _without_defaults(getattr(part, name)) for name in kept}
+    return [_without_defaults(each) for each in part] if isinstance(part, list) else part
+
+
+def _canonical(content: Any) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
 def to_bytes_array(content: Any) -> np.ndarray:
     """JSON as an array of uint8, canonical."""
-    return np.frombuffer(json.dumps(content, sort_keys=True, separators=(",", ":")).encode(), dtype=np.uint8)
+    return np.frombuffer(_canonical(content), dtype=np.uint8)
 
 
 def about(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
