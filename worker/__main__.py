@@ -12,11 +12,18 @@ def main() -> None:
     """Run until SIGTERM; then every job is checkpointed and released."""
     use_one_blas_thread()
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # a soft stop: bounded by shutdown_seconds
+    from service import log
     from service.parent import exit_with_parent
+    from service.store import migrate
+    from service.store.database import Store
     from worker.tasks import app, settings
 
     exit_with_parent()
+    log.configure(settings)
     settings.make_data_dir()
+    store = Store(settings.database)
+    migrate.wait_until_current(store)
+    store.close()  # its connections are not the children's
     app.worker_main(
         [
             "worker",

@@ -16,7 +16,7 @@ from service import log
 from service.parent import exit_with_parent
 from service.queue import make_app, send_wake
 from service.settings import Settings
-from service.store import blobs, checkpoints, idempotency, reaping, workers
+from service.store import blobs, checkpoints, idempotency, migrate, reaping, workers
 from service.store.database import Store
 from service.store.errors import StoreError
 
@@ -34,7 +34,9 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    run(Store(settings.database), make_app(settings), settings, ended)
+    store = Store(settings.database)
+    if migrate.wait_until_current(store, ended):
+        run(store, make_app(settings), settings, ended)
 
 
 def run(store: Store, app: Celery, settings: Settings, ended: threading.Event) -> None:
@@ -54,7 +56,7 @@ def run(store: Store, app: Celery, settings: Settings, ended: threading.Event) -
 
 def reap_round(store: Store, app: Celery, settings: Settings) -> None:
     """End leases that expired, and send a wake if jobs wait and no other reaper has just sent one."""
-    workers.expire_dead(store)
+    workers.expire_dead(store, heartbeat_seconds=settings.heartbeat_seconds)
     for reaped in reaping.reap(store, settings.max_losses):
         logger.warning("lease expired", job_id=reaped.job_id, state=reaped.state, losses=reaped.losses)
     if reaping.may_wake(store, settings.reaper_seconds):

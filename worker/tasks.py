@@ -33,8 +33,12 @@ _worker: Worker | None = None  # of this process, made after the fork
 @app.task(name=TURN)
 def turn() -> None:
     """Take a turn: claim jobs and work on them."""
-    if _worker is not None:
-        take_turn(_worker)
+    try:
+        worker = this_worker()
+    except StoreError as error:
+        logger.warning("no turn: this process could not be registered", error=str(error))
+    else:
+        take_turn(worker)
 
 
 @signals.setup_logging.connect
@@ -51,11 +55,29 @@ def ask_children_to_stop(**_: object) -> None:
 
 @signals.worker_process_init.connect
 def start_process(**_: object) -> None:
-    """In a child: open the store, say who we are, and end the leases of processes that are gone."""
-    global _worker
+    """In a child: open the store, say who we are, and end the leases of processes that are gone.
+
+    Celery kills a child that takes seconds here, so a store out of reach is not waited for: the next turn tries again.
+    """
     exit_with_parent(os.getppid())
-    _worker = make_worker(settings, Store(settings.database), stop_flag)
-    _worker.heartbeat.start()
+    try:
+        this_worker()
+    except StoreError as error:
+        logger.warning("not registered yet", error=str(error))
+
+
+def this_worker() -> Worker:
+    """The worker that this process is; made when it is first asked for."""
+    global _worker
+    if _worker is None:
+        store = Store(settings.database)
+        try:
+            _worker = make_worker(settings, store, stop_flag)
+        except StoreError:
+            store.close()
+            raise
+        _worker.heartbeat.start()
+    return _worker
 
 
 @signals.worker_process_shutdown.connect
@@ -81,7 +103,7 @@ def make_worker(settings: Settings, store: Store, stop_flag: StopFlag) -> Worker
         stopping=stop_flag.is_set,
         wake=lambda: send_wake(app, settings.wake_expiry_seconds),
     )
-    if workers.expire_dead(store) and reaping.reap(store, settings.max_losses):
+    if workers.expire_dead(store, heartbeat_seconds=settings.heartbeat_seconds) and reaping.reap(store, settings.max_losses):
         worker.wake()
     return worker
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from importlib.resources import files
 
 import sqlalchemy as sa
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import exc
 
+from service import log
 from service.settings import Settings
 from service.store import keys
 from service.store.database import Store
 
 MIGRATION_LOCK = 0x5A4B0FA  # any number that no other program locks
+START_SECONDS = 60.0  # how long a database server that was started beside us may take
+LOOK_SECONDS = 0.5
+REMIND_SECONDS = 30.0
+
+logger = structlog.get_logger(__name__)
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -35,16 +46,71 @@ def upgrade(store: Store, revision: str = "head") -> None:
 
 def is_current(store: Store) -> bool:
     """Whether the schema is the one this code was written for."""
+    return _found(store) == _wanted()
+
+
+def wait_until_current(store: Store, ended: threading.Event | None = None) -> bool:
+    """Wait, as long as it takes, for the database to answer and for its schema to be this code's; False when `ended` is set before.
+
+    So the processes of an installation may be started in any order, also beside a database that is still starting.
+    """
+    return _wait(lambda: _why_not_current(store), ended or threading.Event(), float("inf"))
+
+
+def _wait(obstacle: Callable[[], str | None], ended: threading.Event, patience_seconds: float) -> bool:
+    """Look until there is no obstacle, and say in the log what it is. False when the patience or everything has ended."""
+    gives_up_at, said, said_at = time.monotonic() + patience_seconds, "", 0.0
+    while (reason := obstacle()) is not None:
+        now = time.monotonic()
+        if now > gives_up_at:
+            return False
+        if reason != said or now - said_at > REMIND_SECONDS:
+            logger.warning("waiting for the database", reason=reason)
+            said, said_at = reason, now
+        if ended.wait(LOOK_SECONDS):
+            return False
+    return True
+
+
+def _why_not_current(store: Store) -> str | None:
+    try:
+        found, wanted = _found(store), _wanted()
+    except (exc.OperationalError, exc.InterfaceError) as error:
+        return f"it does not answer: {error.orig}".strip()
+    if found == wanted:
+        return None
+    return f"its schema is {_names(found)}, this version needs {_names(wanted)}; `sankofa migrate` of this version makes it so"
+
+
+def _found(store: Store) -> set[str]:
     with store.engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_heads()
-    return set(found) == set(ScriptDirectory.from_config(alembic_config()).get_heads())
+        return set(MigrationContext.configure(connection).get_current_heads())
+
+
+def _wanted() -> set[str]:
+    return set(ScriptDirectory.from_config(alembic_config()).get_heads())
+
+
+def _names(revisions: set[str]) -> str:
+    return ", ".join(sorted(revisions)) or "empty"
+
+
+def _why_out_of_reach(store: Store) -> str | None:
+    try:
+        store.engine.connect().close()
+    except (exc.OperationalError, exc.InterfaceError) as error:
+        return f"it does not answer: {error.orig}".strip()
+    return None
 
 
 def main() -> None:
-    """Make or upgrade the schema that SANKOFA_* variables name, and register the first key."""
+    """Make or upgrade the schema that SANKOFA_* variables name, and register the first key. A server that still starts is waited for."""
     settings = Settings.from_environment()
+    log.configure(settings)
     settings.make_data_dir()
     store = Store(settings.database)
+    if not store.is_sqlite:
+        _wait(lambda: _why_out_of_reach(store), threading.Event(), START_SECONDS)
     upgrade(store)
     if settings.api_key is not None:
         keys.register(store, settings.api_key, "from SANKOFA_API_KEY")

@@ -71,7 +71,7 @@ class Worker(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     host: Mapped[str]
-    boot_id: Mapped[str]
+    boot_id: Mapped[str]  # and the container: the space in which `pid` means something
     pid: Mapped[int]
     pid_started: Mapped[int]  # in kernel ticks since boot: tells a process from a later one with the same pid
     fingerprint: Mapped[str]

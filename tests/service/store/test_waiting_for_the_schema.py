@@ -1,0 +1,105 @@
+"""Processes may be started in any order: they wait for the database server, and for its schema."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from service.store import migrate
+from service.store.database import Store
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "LOOK_SECONDS", 0.02)
+
+
+def waiting(store: Store, ended: threading.Event) -> tuple[threading.Thread, list[bool]]:
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(migrate.wait_until_current(store, ended)))
+    thread.start()
+    return thread, answers
+
+
+def test_who_waits_goes_on_when_the_schema_is_there(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'empty.db'}")
+    thread, answers = waiting(store, threading.Event())
+    thread.join(0.3)
+    assert thread.is_alive()
+    migrate.upgrade(store)
+    thread.join(10)
+    assert answers == [True]
+    store.close()
+
+
+def test_waiting_ends_when_the_process_is_asked_to_stop(tmp_path: Path) -> None:
+    ended = threading.Event()
+    store = Store(f"sqlite:///{tmp_path / 'empty.db'}")
+    thread, answers = waiting(store, ended)
+    ended.set()
+    thread.join(10)
+    assert answers == [False]
+    store.close()
+
+
+def test_a_migrated_database_is_not_waited_for(store: Store) -> None:
+    ended = threading.Event()
+    ended.set()  # with any obstacle the answer would be False
+    assert migrate.wait_until_current(store, ended)
+
+
+def test_migrate_waits_for_a_server_that_still_starts(migrated_postgres: str, tmp_path: Path) -> None:
+    """The server's port opens two seconds after migrate was started."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    from sqlalchemy import make_url
+
+    real = make_url(migrated_postgres)
+    url = real.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+    environment = {**os.environ, "SANKOFA_DATABASE_URL": url, "SANKOFA_DATA_DIR": str(tmp_path), "SANKOFA_LOG_FORMAT": "json"}
+    process = subprocess.Popen([sys.executable, "-m", "service.store.migrate"], env=environment, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    assert process.poll() is None
+    with forwarded(port, (real.host or "127.0.0.1", real.port or 5432)):
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert "waiting for the database" in said
+
+
+class forwarded:
+    """Within it, connections to `port` of this machine reach `address`."""
+
+    def __init__(self, port: int, address: tuple[str, int]) -> None:
+        self._server = socket.create_server(("127.0.0.1", port))
+        self._address = address
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._address)
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with source:
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.close()
