@@ -10,10 +10,15 @@ from urllib.parse import urlsplit
 from sankofa.errors import InvalidInput
 
 
+def user_data_folder() -> Path:
+    """Where programs keep a user's data: `$XDG_DATA_HOME`, else `~/.local/share`."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+
+
 def default_data_dir() -> Path:
-    """The data folder of this user's installation: `SANKOFA_DATA_DIR`, else `$XDG_DATA_HOME/sankofa`, else `~/.local/share/sankofa`."""
+    """The data folder of this user's installation: `SANKOFA_DATA_DIR`, else `sankofa` in the user's data folder."""
     named = os.environ.get("SANKOFA_DATA_DIR")
-    return Path(named) if named else Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sankofa"
+    return Path(named) if named else user_data_folder() / "sankofa"
 
 
 def find_url(url: str | None = None) -> str:

@@ -92,7 +92,7 @@ class Client:
         Raises InvalidRequest, with every fault of the spec at once.
         """
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network
-        spec = {"dataset": self._dataset_id(data), "target": target, "network": layers, **options}
+        spec = {"dataset": self.dataset_id(data), "target": target, "network": layers, **options}
         return self.submit(spec, idempotency_key=idempotency_key)
 
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
@@ -109,13 +109,19 @@ class Client:
         """Every job, newest first, fetched page by page; or those in `state`."""
         return (Job(self._connection, document) for document in self._connection.pages("/v1/jobs", state=state))
 
+    def request(self, job_id: str, action: str) -> Job:
+        """Ask the job with this id to cancel, pause, resume or stop, without looking at it first. Raises NotFound, Conflict."""
+        response = self._connection.request("POST", f"/v1/jobs/{quote(job_id, safe='')}/{action}")
+        return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
+
     def evaluate(self, network: Layers, inputs: Any) -> dict[str, Any]:
         """What a network with given weights computes, layer by layer: `outputs`, and per layer the sums, activations, contributions."""
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network
         body = {"network": layers, "inputs": column_list("inputs", inputs)}
         return dict(self._connection.document(self._connection.request("POST", "/v1/networks/evaluate", json=body)))
 
-    def _dataset_id(self, data: Dataset | Table) -> str:
+    def dataset_id(self, data: Dataset | Table) -> str:
+        """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
         if isinstance(data, Dataset):
             return data.id
         if isinstance(data, str) and data.startswith("ds_") and not os.path.exists(data):

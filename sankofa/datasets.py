@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,7 +46,7 @@ class Datasets:
     def upload(self, table: Table, *, name: str | None = None, idempotency_key: str | None = None) -> Dataset:
         """Send a table and return it as the service understood it.
 
-        table: the path of a CSV file (.gz is unpacked on the way), CSV as bytes or as an open binary file, or columns by name: lists or
+        table: the path of a CSV file (plain or gzip), CSV as bytes or as an open binary file, or columns by name: lists or
         numpy arrays (rows, *item_shape) of equal length.
         name: defaults to the file's name without its endings.
         Raises InvalidInput for what cannot be sent, InvalidRequest for a table that the service refuses.
@@ -104,23 +101,8 @@ def column_list(name: str, values: Any) -> list[Any]:
     return list(listed)
 
 
-def _opener(path: Path) -> Content:
-    """A function that opens the file for one attempt to send it; unpacked, so that its length is known before it is sent."""
+def _opener(path: Path) -> Callable[[], BinaryIO]:
+    """A function that opens the file for one attempt to send it."""
     if not path.is_file():
         raise InvalidInput(f"{path}: expected a CSV file, found {'a folder' if path.is_dir() else 'nothing'} there")
-
-    def open_plain() -> BinaryIO:
-        return path.open("rb")
-
-    def open_unpacked() -> BinaryIO:
-        unpacked = tempfile.TemporaryFile()  # noqa: SIM115  closed by whoever sends it
-        try:
-            with gzip.open(path) as packed:
-                shutil.copyfileobj(packed, unpacked)
-        except (OSError, EOFError) as error:
-            unpacked.close()
-            raise InvalidInput(f"{path}: cannot be unpacked as gzip ({error})") from error
-        unpacked.seek(0)
-        return unpacked
-
-    return open_unpacked if path.suffix == ".gz" else open_plain
+    return lambda: path.open("rb")

@@ -141,8 +141,11 @@ class Job:
         """One entry per report: step, epoch, loss, validation_loss, metrics."""
         return list(self._connection.pages(f"/v1/jobs/{self.id}/metrics", after_step=after_step))
 
-    def events(self, after: int = 0) -> Iterator[Event]:
-        """What happens to the job, as it happens; ends with the job. A broken stream is taken up where it broke."""
+    def events(self, after: str | None = None) -> Iterator[Event]:
+        """What happened to the job, and what happens, until its end. A broken stream is taken up where it broke.
+
+        after: the `id` of the last event that was seen.
+        """
         return follow_events(self._connection, self.id, after)
 
     def snapshots(self) -> list[dict[str, Any]]:

@@ -126,12 +126,14 @@ DATASET = {
 }
 
 
-def sse(*events: tuple[int, str, dict[str, Any]], broken: bool = False) -> Answer:
+def sse(*events: tuple[str, str, dict[str, Any]], broken: bool = False) -> Answer:
+    """A stream as the service sends it: (id, type, data); history in an envelope, reports and progress without one."""
+
     def body() -> Iterator[bytes]:
-        yield b": hello\n\n"
-        for seq, kind, data in events:
-            document = {"seq": seq, "type": kind, "at": "2025-01-01T00:00:00Z", "data": data}
-            yield f"id: {seq}\nevent: {kind}\ndata: {json.dumps(document)}\n\n".encode()
+        yield b"retry: 1000\n\n: heartbeat\n\n"
+        for position, kind, data in events:
+            document = {"seq": int(position.partition(".")[0]), "type": kind, "at": "2025-01-01T00:00:00Z", "data": data} if kind == "state" else data
+            yield (f"id: {position}\n" if position else "").encode() + f"event: {kind}\ndata: {json.dumps(document)}\n\n".encode()
         if broken:
             raise httpx2.ReadError("connection reset")
 

@@ -1,0 +1,56 @@
+"""Options that several commands share, and the answers they write to stdout."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec
+
+import click
+
+from sankofa.client import Client
+
+Parameters = ParamSpec("Parameters")
+Command = Callable[..., int | None]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout and nothing else.")
+snapshot = click.option("--snapshot", default="best", show_default=True, help="best, last, or the step of a snapshot.")
+timeout = click.option("--timeout", "timeout_seconds", type=click.FloatRange(min=0), help="Wait at most this many seconds.")
+
+
+def connected(command: Callable[Concatenate[Client, Parameters], int | None]) -> Command:
+    """Give `command` a client of the service that --url, --api-key or the environment name, as its first argument."""
+
+    @click.option("--url", help="Address of the service. [SANKOFA_URL; default: http://127.0.0.1:8000]")
+    @click.option("--api-key", help="Its key. [SANKOFA_API_KEY; default on this machine: the key file]")
+    @functools.wraps(command)
+    def with_client(*args: Any, url: str | None, api_key: str | None, **options: Any) -> int | None:
+        with Client(url, api_key) as client:
+            return command(client, *args, **options)
+
+    return with_client
+
+
+def installed(command: Command) -> Command:
+    """Give `command` the options of a process of this machine's installation; each is also a SANKOFA_* variable."""
+    for option in (
+        click.option("--data-dir", type=click.Path(file_okay=False), help="Private folder of the installation. [SANKOFA_DATA_DIR]"),
+        click.option("--port", type=click.IntRange(0, 65535), help="Port of the API; 0 takes a free one. [SANKOFA_PORT; default: 8000]"),
+        click.option("--host", help="Address the API listens on. [SANKOFA_HOST; default: 127.0.0.1]"),
+    ):
+        command = option(command)
+    return command
+
+
+def write_json(document: object) -> None:
+    """One JSON document as one line on stdout."""
+    click.echo(json.dumps(document))
+
+
+def read_json(text: str, what: str) -> Any:
+    """The JSON in `text`. Raises click.UsageError naming `what` and the place of the fault."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{what} is not JSON: {error}") from error

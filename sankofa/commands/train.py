@@ -1,0 +1,76 @@
+"""`sankofa train`: queue a job, and if asked, wait for it and fetch its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sankofa.client import Client
+from sankofa.commands.exits import Exit
+from sankofa.commands.options import as_json, connected, read_json, timeout, write_json
+from sankofa.jobs import FORMATS
+from sankofa.progress import follow, summary
+
+
+@click.command()
+@click.argument("spec", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--data", help="CSV file to train on (plain or .gz), or the id of a dataset; else the spec's `dataset`.")
+@click.option("--target", help="Column to be learnt; else the spec's `target`.")
+@click.option("--name", help="What to call the job.")
+@click.option("--seed", type=int, help="Seed of all that is random; else the spec's, else one is drawn.")
+@click.option("--watch", is_flag=True, help="Wait for the end of the job, showing how it goes.")
+@click.option("--output", type=click.Path(dir_okay=False), help=f"Wait, then write the weights here ({', '.join(FORMATS)}).")
+@timeout
+@as_json
+@connected
+def train(
+    client: Client,
+    spec: str,
+    data: str | None,
+    target: str | None,
+    name: str | None,
+    seed: int | None,
+    watch: bool,
+    output: str | None,
+    timeout_seconds: float | None,
+    as_json: bool,
+) -> int:
+    """Train the network that SPEC describes, a JSON file as POST /v1/jobs takes it (- reads stdin).
+
+    \b
+    With --json: the job as one line, or with --watch or --output one line per change; the last is its end.
+    """
+    document = _spec(spec)
+    if output is not None and Path(output).suffix not in FORMATS:
+        raise click.UsageError(f"--output: expected a name that ends in {', '.join(FORMATS)}, got {output}")
+    document |= {key: value for key, value in {"target": target, "name": name, "seed": seed}.items() if value is not None}
+    if data is not None:
+        document["dataset"] = client.dataset_id(data)
+    if "dataset" not in document:
+        raise click.UsageError(f"{spec} names no dataset; add --data FILE.csv or --data ds_...")
+    job = client.submit(document)
+    if watch or output is not None:
+        job = follow(job, timeout_seconds=timeout_seconds, as_json=as_json)
+    elif as_json:
+        write_json(job.document)
+    if not as_json:
+        click.echo(summary(job))
+    if job.state in ("failed", "cancelled"):
+        return Exit.UNSUCCESSFUL
+    if output is not None:
+        path = job.download(output)
+        click.echo(f"  weights: {path}", err=as_json)
+    return Exit.DONE
+
+
+def _spec(path: str) -> dict[str, Any]:
+    try:
+        with click.open_file(path, encoding="utf-8") as file:
+            document = read_json(file.read(), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise click.UsageError(f"{path}: expected a JSON object with network, target, ...; got {type(document).__name__}")
+    return document

@@ -1,0 +1,96 @@
+"""What a person sees of work that takes a while: numbered steps with their seconds, and bars where there is a terminal.
+
+Without a terminal the same comes as plain lines, few of them. All of it goes to stderr: stdout is for answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+# Without a terminal, a piece of work says where it is after this long, and then every so often.
+PLAIN_SECONDS = 3.0
+
+
+def terminal_console() -> Console:
+    """The console on stderr."""
+    return Console(file=sys.stderr, highlight=False)
+
+
+class Bar:
+    """How far one piece of work is; a bar in a terminal, else a line now and then. Used in a `with`, it is gone at its end."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._next_line_at = time.monotonic() + PLAIN_SECONDS
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def show(self, fraction: float, text: str, *, title: str | None = None, urgent: bool = False) -> None:
+        """Show `text` at `fraction` of the work. urgent: worth a line of its own where there is no terminal."""
+        self._title = title or self._title
+        if not self._console.is_terminal:
+            if urgent or time.monotonic() >= self._next_line_at:
+                self._next_line_at = time.monotonic() + PLAIN_SECONDS
+                self._console.print(f"     {self._title}: {fraction:4.0%}  {text}", markup=False, soft_wrap=True)
+            return
+        if self._progress is None:
+            columns = (TextColumn("     {task.description}", markup=False), BarColumn(30), TextColumn("{task.percentage:3.0f}%"))
+            self._progress = Progress(*columns, TextColumn("{task.fields[text]}", markup=False), console=self._console, transient=True)
+            self._task = self._progress.add_task(self._title, total=1.0, text=text)
+            self._progress.start()
+        self._progress.update(self._task, completed=fraction, text=text, description=self._title)
+
+
+class Step:
+    """A step under way."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+        self.note = ""
+
+
+class Steps:
+    """Numbered steps, each with the seconds it took; kept in `done`, and shown where there is a console."""
+
+    def __init__(self, total: int, console: Console | None) -> None:
+        self.done: list[dict[str, Any]] = []
+        self._total = total
+        self._console = console
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        """Do one step inside; what it leaves in `note` is shown behind its seconds."""
+        quiet = Console(file=None, quiet=True)
+        started = time.monotonic()
+        number = f"{len(self.done) + 1:2d}/{self._total}"
+        try:
+            with Bar(self._console or quiet, title) as bar:
+                step = Step(bar)
+                yield step
+        except BaseException:
+            self.say(f"{number}  {title}: not done, after {time.monotonic() - started:.1f} s")
+            raise
+        seconds = time.monotonic() - started
+        self.done.append({"step": title, "seconds": round(seconds, 3), "note": step.note})
+        self.say(f"{number}  {title:<44}{seconds:7.2f} s   {step.note}".rstrip())
+
+    def say(self, text: str) -> None:
+        """Show lines, as they are."""
+        if self._console is not None:
+            self._console.print(text, markup=False, soft_wrap=True)
