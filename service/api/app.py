@@ -1,0 +1,57 @@
+"""The Flask app: every resource, and what all requests go through."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from flask import Flask
+
+from service import queue
+from service.api import (
+    access_log,
+    authentication,
+    datasets,
+    docs,
+    events,
+    health,
+    jobs,
+    metrics,
+    networks,
+    predict,
+    problems,
+    snapshots,
+    split,
+    weights,
+)
+from service.api.context import NAME, Context
+from service.api.openapi import Api
+from service.api.predictors import Predictors
+from service.api.streams import Streams
+from service.queue import Waker
+from service.settings import Settings
+from service.store.database import Store
+
+RESOURCES = (datasets, jobs, events, metrics, snapshots, split, weights, predict, networks, health)
+MAX_FORM_FIELD_BYTES = 64 << 10
+MAX_FORM_PARTS = 16
+
+
+def create_app(settings: Settings) -> Flask:
+    """The API of the installation that `settings` names. To be made after a fork: it opens the database."""
+    app = Api(version("sankofa"))
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_json_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM_FIELD_BYTES
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    store = Store(settings.database)
+    waker = Waker(queue.make_app(settings), settings.wake_expiry_seconds)
+    app.extensions[NAME] = Context(settings, store, waker, Streams(settings), Predictors())
+    problems.install(app)
+    for module in RESOURCES:
+        app.register_api(module.resource)
+    app.register_blueprint(docs.resource)
+    access_log.install(app)
+    authentication.install(app, store)
+    docs.install(app, app.api_doc)
+    return app

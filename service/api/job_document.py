@@ -1,0 +1,163 @@
+"""A job as the API shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nncore.spec import ResolvedSpec
+from service.api.answers import iso_time
+from service.store.jobs import JobDetail
+from service.store.models import Job, Snapshot
+from service.store.states import TERMINAL, State, allowed_actions
+
+PARTS = ("events", "metrics", "snapshots", "split", "weights", "predict")
+
+
+class Reason(BaseModel):
+    """Why a job failed."""
+
+    code: str = Field(description="diverged, worker_lost, out_of_memory, deadline, invalid_data or internal")
+    message: str
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fraction: float = Field(description="Steps done, of all; 0 to 1.")
+    epoch: int = Field(description="Epochs completed.")
+    epochs: int
+    step: int = Field(description="Updates of the parameters so far.")
+    steps: int
+    loss: float | None = Field(description="Mean training loss of the present epoch so far.")
+    validation_loss: float | None
+    metrics: dict[str, float | None] = Field(description="Of the validation rows where there are any, else of the training rows.")
+    steps_per_second: float | None
+    eta_seconds: float | None = Field(description="Left at this rate, while it runs.")
+
+
+class Queue(BaseModel):
+    """Where a queued job stands."""
+
+    jobs_ahead: int
+
+
+class Measured(BaseModel):
+    """What is known of a snapshot's parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int
+    epoch: int
+    loss: float | None
+    validation_loss: float | None
+    metrics: dict[str, float | None]
+
+
+class Result(BaseModel):
+    """The parameters that a job left: the best ones, and those of its last step."""
+
+    best: Measured | None
+    last: Measured | None
+
+
+class JobDocument(BaseModel):
+    """A job."""
+
+    model_config = ConfigDict(extra="forbid", title="Job")
+
+    id: str
+    kind: str
+    name: str | None
+    tags: dict[str, Any]
+    priority: int
+    dataset: str
+    state: State = Field(description="More states may come: go by `terminal` and `allowed_actions`.")
+    terminal: bool = Field(description="Whether it has ended: nothing about it changes any more.")
+    allowed_actions: list[str] = Field(description="What it can be asked now.")
+    reason: Reason | None = Field(description="Why it failed.")
+    created_at: str
+    started_at: str | None = Field(description="When a worker first took it.")
+    finished_at: str | None
+    heartbeat_at: str | None = Field(description="When its worker was last heard of.")
+    progress: Progress
+    queue: Queue | None = Field(description="While it is queued.")
+    losses: int = Field(description="How often in a row its worker was lost without a newer checkpoint.")
+    slices: int = Field(description="How often a worker took it.")
+    trained_seconds: float
+    result: Result | None = Field(description="Once it has ended with parameters.")
+    spec: ResolvedSpec = Field(description="What is trained, with every default written in.")
+    links: dict[str, str]
+
+
+def document(detail: JobDetail) -> dict[str, Any]:
+    """The job as JSON. It depends on nothing but what is stored, so that an unchanged job is shown by unchanged bytes."""
+    job = detail.job
+    state = State(job.state)
+    actions = allowed_actions(state)
+    address = f"/v1/jobs/{job.id}"
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "name": job.name,
+        "tags": job.tags,
+        "priority": job.priority,
+        "dataset": job.dataset_id,
+        "state": state,
+        "terminal": state in TERMINAL,
+        "allowed_actions": actions,
+        "reason": None if job.reason_code is None else {"code": job.reason_code, "message": job.reason_message or ""},
+        "created_at": iso_time(job.created_at),
+        "started_at": iso_time(job.started_at),
+        "finished_at": iso_time(job.finished_at),
+        "heartbeat_at": iso_time(job.heartbeat_at),
+        "progress": progress(job),
+        "queue": None if detail.jobs_ahead is None else {"jobs_ahead": detail.jobs_ahead},
+        "losses": job.losses,
+        "slices": job.slices,
+        "trained_seconds": round(job.trained_seconds, 3),
+        "result": _result(detail.snapshots),
+        "spec": detail.spec,
+        "links": {
+            "self": address,
+            "dataset": f"/v1/datasets/{job.dataset_id}",
+            **{part: f"{address}/{part}" for part in PARTS},
+            **{action.value: f"{address}/{action}" for action in actions},
+        },
+    }
+
+
+def progress(job: Job) -> dict[str, Any]:
+    """How far the job is."""
+    rate = job.progress.get("steps_per_second")
+    return {
+        "fraction": job.step / job.steps if job.steps else 0.0,
+        "epoch": job.epoch,
+        "epochs": job.epochs,
+        "step": job.step,
+        "steps": job.steps,
+        **values(job.progress),
+        "steps_per_second": rate,
+        "eta_seconds": round((job.steps - job.step) / rate, 1) if rate and job.state == State.RUNNING else None,
+    }
+
+
+def measured(snapshot: Snapshot) -> dict[str, Any]:
+    """What is known of a snapshot's parameters."""
+    return {"step": snapshot.step, "epoch": snapshot.epoch, **values(snapshot.values)}
+
+
+def values(reported: dict[str, Any]) -> dict[str, Any]:
+    """Losses and metrics out of what was reported."""
+    return {"loss": reported.get("loss"), "validation_loss": reported.get("validation_loss"), "metrics": reported.get("metrics") or {}}
+
+
+def _result(snapshots: Sequence[Snapshot]) -> dict[str, Any] | None:
+    if not snapshots:
+        return None
+    best = next((measured(snapshot) for snapshot in snapshots if snapshot.best), None)
+    return {"best": best, "last": next((measured(snapshot) for snapshot in snapshots if snapshot.last), None)}

@@ -1,0 +1,219 @@
+"""/v1/jobs: create, list, read, wait for, and ask for pause, resume, stop or cancel."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from flask import Response, request
+from pydantic import BaseModel, ConfigDict, Field
+
+from nncore.errors import Fault
+from nncore.spec import Limits, ResolvedSpec, TrainingSpec, resolve
+from nncore.table import ColumnInfo
+from service.api import idempotency
+from service.api.answers import answer, encode, etag, is_known, not_modified
+from service.api.authentication import needs, tenant_id
+from service.api.context import Context, context
+from service.api.examples import JOBS
+from service.api.job_document import JobDocument, document
+from service.api.long_poll import IF_NONE_MATCH, PREFER, preferred_wait_seconds, until_changed
+from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
+from service.api.parameters import JobPath, Page, known_id, pattern
+from service.api.problems import Refusal
+from service.api.uploads import Name
+from service.settings import Settings
+from service.store import datasets
+from service.store import idempotency as keys
+from service.store import jobs as stored
+from service.store.errors import NotFound
+from service.store.jobs import NewJob
+from service.store.states import TERMINAL, Action, State
+
+resource = blueprint("jobs", "Trainings: what was asked for, how far it is, what came out.", "/v1/jobs")
+
+TagName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+TagValue = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | bool | int | float | None
+JOB = {"Location": "Where the job is.", "ETag": "The sha256 of this answer."}
+NO_JOB = "There is no such job."
+
+
+class JobBody(TrainingSpec):
+    """A training, and the dataset it is for."""
+
+    dataset: str = Field(description="The dataset's id.")
+    name: Name | None = Field(None, description="What to call the job.")
+    tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=64, description="Words of your own.")
+    priority: int = Field(0, ge=-100, le=100, description="Higher goes first; waiting 10 minutes counts as one more.")
+
+
+class JobList(BaseModel):
+    """A page of jobs, newest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: list[JobDocument]
+    next_cursor: str | None
+
+
+class JobsQuery(Page):
+    state: list[State] = Field([], max_length=20, description="Only jobs in one of these states.")
+    dataset: str | None = Field(None, pattern=pattern("dataset"), description="Only jobs on this dataset.")
+
+
+@resource.post(
+    "",
+    request_body=json_body(JobBody, JOBS),
+    responses={
+        202: json_answer(JobDocument, "The job; it is queued.", headers=JOB),
+        **refusals(
+            _400="The body is not JSON.",
+            _404="There is no such dataset.",
+            _413="The body is larger than the server takes.",
+            _415="The body is not application/json.",
+            _422="Something in the spec is wrong: `errors` names every fault.",
+            _507="No room left.",
+        ),
+    },
+)
+@reads_headers(idempotency.HEADER)
+@needs("write")
+def create_job(body: JobBody) -> Response:
+    """Queue a training.
+
+    The spec is checked and resolved before it is accepted: every default is written into it, sizes and memory are computed and held
+    against the limits. Anything wrong with it is said at once, and then nothing is written. `inputs` defaults to every column but the
+    target; several scalar columns are laid side by side. A missing `loss` is chosen from the target.
+    """
+    here = context()
+    once = idempotency.once(hashlib.sha256(request.get_data()).hexdigest())
+    made = once and keys.earlier(here.store, tenant_id(), once)
+    if not made:
+        spec = resolved(here, body)
+        new = NewJob(
+            tenant_id=tenant_id(),
+            dataset_id=body.dataset,
+            spec=spec.model_dump(mode="json"),
+            steps=spec.sizes.steps,
+            epochs=spec.epochs,
+            name=body.name,
+            tags=dict(body.tags),
+            priority=body.priority,
+        )
+        made = stored.create(here.store, new, answer=lambda detail: encode(document(detail)), once=once)
+    here.waker.wake()
+    return idempotency.created(made, 202, f"/v1/jobs/{made.id}")
+
+
+@resource.get("", responses={200: json_answer(JobList, "A page of jobs.")})
+@needs("read")
+def list_jobs(query: JobsQuery) -> Response:
+    """List the jobs, newest first."""
+    found = stored.page(
+        context().store, tenant_id(), limit=query.limit + 1, before=query.cursor, states=query.state, dataset_id=query.dataset
+    )
+    shown = found[: query.limit]
+    cursor = shown[-1].job.id if len(found) > query.limit else None
+    return answer(encode({"data": [document(detail) for detail in shown], "next_cursor": cursor}))
+
+
+@resource.get(
+    "/<job_id>",
+    responses={
+        200: json_answer(JobDocument, "The job.", headers={"ETag": JOB["ETag"]}),
+        304: {"description": "The job is what `If-None-Match` says."},
+        **refusals(_404=NO_JOB),
+    },
+)
+@reads_headers(IF_NONE_MATCH, PREFER)
+@needs("read")
+def get_job(path: JobPath) -> Response:
+    """Read a job, or wait for it to change.
+
+    With `Prefer: wait=30` the answer comes when the job is no longer what `If-None-Match` names (without that: what it is now), or
+    after 30 seconds, or when the job has ended.
+    """
+    here = context()
+
+    def read() -> tuple[bytes, str, bool]:
+        detail = stored.get(here.store, owner, path.job_id)
+        body = encode(document(detail))
+        return body, etag(body), detail.job.state in TERMINAL
+
+    owner = tenant_id()
+    body, tag, ended = read()
+    seconds = preferred_wait_seconds()
+    waits = seconds > 0 and not ended and ("If-None-Match" not in request.headers or is_known(tag))
+    if waits:
+        body, tag, ended = until_changed(here.streams, read, tag, seconds)
+    response = not_modified(tag) if is_known(tag) else answer(body, ETag=tag)
+    if waits:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+ASKED = {
+    200: json_answer(JobDocument, "The job was so already.", headers={"ETag": JOB["ETag"]}),
+    202: json_answer(JobDocument, "The job. If a worker has it, the worker does what is asked within seconds.", headers=JOB),
+    **refusals(_404=NO_JOB, _409="The job's state does not allow it; `allowed_actions` says what is possible."),
+}
+
+
+@resource.post("/<job_id>/cancel", responses=ASKED)
+@needs("write")
+def cancel_job(path: JobPath) -> Response:
+    """End a job and drop what it learned."""
+    return _ask(path, Action.CANCEL)
+
+
+@resource.post("/<job_id>/stop", responses=ASKED)
+@needs("write")
+def stop_job(path: JobPath) -> Response:
+    """End a job and keep the best it has learned so far."""
+    return _ask(path, Action.STOP)
+
+
+@resource.post("/<job_id>/pause", responses=ASKED)
+@needs("write")
+def pause_job(path: JobPath) -> Response:
+    """Let a job rest until it is resumed."""
+    return _ask(path, Action.PAUSE)
+
+
+@resource.post("/<job_id>/resume", responses=ASKED)
+@needs("write")
+def resume_job(path: JobPath) -> Response:
+    """Let a paused job go on where it stopped, bit for bit."""
+    return _ask(path, Action.RESUME)
+
+
+def _ask(path: JobPath, action: Action) -> Response:
+    here = context()
+    changed = stored.request(here.store, tenant_id(), path.job_id, action)
+    if changed and action is Action.RESUME:
+        here.waker.wake()
+    body = encode(document(stored.get(here.store, tenant_id(), path.job_id)))
+    return answer(body, 202 if changed else 200, ETag=etag(body), Location=f"/v1/jobs/{path.job_id}")
+
+
+def resolved(here: Context, body: JobBody) -> ResolvedSpec:
+    """The spec with every default written in. Raises Refusal (404) or InvalidSpec with all faults."""
+    try:
+        dataset = datasets.get(here.store, tenant_id(), known_id("dataset", body.dataset))
+    except NotFound as error:
+        fault = Fault("/dataset", "not_found", str(error), "the id of a dataset", error.identifier)
+        raise Refusal(404, "not_found", fault.message, faults=[fault]) from error
+    spec = TrainingSpec.model_validate({name: getattr(body, name) for name in body.model_fields_set if name in TrainingSpec.model_fields})
+    columns = [ColumnInfo.model_validate(column) for column in dataset.columns]
+    return resolve(spec, columns, dataset.rows, limits(here.settings))
+
+
+def limits(settings: Settings) -> Limits:
+    """How large a job may be."""
+    return Limits(
+        max_layers=settings.max_layers,
+        max_parameters=settings.max_parameters,
+        max_memory_bytes=settings.max_memory_bytes,
+        max_epochs=settings.max_epochs,
+    )

@@ -1,0 +1,47 @@
+"""`Prefer: wait=N` (RFC 7240): an answer that is held back until there is something new."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from flask import request
+
+from service.api.openapi import header_parameter
+from service.api.streams import Streams
+
+MAX_WAIT_SECONDS = 60
+LEAST_PAUSE_SECONDS = 0.01
+MOST_PAUSE_SECONDS = 0.25
+WAIT = re.compile(r'wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?:;.*)?', re.IGNORECASE)
+
+IF_NONE_MATCH = header_parameter("If-None-Match", "The `ETag` of the answer you have; 304 when there is nothing newer.")
+PREFER = header_parameter("Prefer", "`wait=30`: hold the answer back for up to 30 (at most 60) seconds until there is something new.")
+
+Read = Callable[[], tuple[bytes, str, bool]]
+
+
+def preferred_wait_seconds() -> int:
+    """How long the client would wait; 0 when it does not say so in a way that can be read."""
+    for preference in request.headers.get("Prefer", "").split(","):
+        found = WAIT.fullmatch(preference.strip())
+        if found:
+            return min(int(found[1] or found[2]), MAX_WAIT_SECONDS)
+    return 0
+
+
+def until_changed(streams: Streams, read: Read, tag: str, seconds: float) -> tuple[bytes, str, bool]:
+    """What `read` (body, entity tag, ended) gives once its tag is another than `tag`, or after `seconds`, or when this process stops.
+
+    Looks often at first and then less so. Raises Refusal (503) when this process carries too many streams already.
+    """
+    ends_at = time.monotonic() + seconds
+    pause = LEAST_PAUSE_SECONDS
+    with streams.place():
+        while True:
+            found = read()
+            left = ends_at - time.monotonic()
+            if found[1] != tag or left <= 0 or streams.wait(min(pause, left)):
+                return found
+            pause = min(pause * 1.3, MOST_PAUSE_SECONDS)

@@ -1,0 +1,72 @@
+"""Bases of the models that describe paths and queries, and the ones that several views share."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, partial
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from nncore.spec import faults_of
+from service.api.problems import invalid_parameters
+from service.store.errors import NotFound
+from service.store.ids import ALPHABET
+
+
+class Parameters(BaseModel):
+    """Path or query parameters. Unknown ones are refused, all faults at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise invalid_parameters(faults_of(error, model=cls)) from None
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """The schema, made once: flask-openapi asks for it at every request."""
+        return _schema(cls, arguments, tuple(sorted(options.items())))
+
+
+@cache
+def _schema(model: type[Parameters], arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    return super(Parameters, model).model_json_schema(*arguments, **dict(options))
+
+
+SHOWN_CHARACTERS = 60
+PREFIXES = {"job": "job", "dataset": "ds"}
+
+
+def pattern(kind: str) -> str:
+    """What the ids of a kind of things match."""
+    return f"^{PREFIXES[kind]}_[{ALPHABET}]{{26}}$"
+
+
+def known_id(kind: str, text: str) -> str:
+    """The id `text`. Raises NotFound for one that cannot be an id: it names nothing, and the database is not asked."""
+    if not re.fullmatch(pattern(kind), text):
+        raise NotFound(kind, text[:SHOWN_CHARACTERS])
+    return text
+
+
+class JobPath(Parameters):
+    job_id: Annotated[str, AfterValidator(partial(known_id, "job"))] = Field(
+        description="The job's id.", json_schema_extra={"pattern": pattern("job")}
+    )
+
+
+class DatasetPath(Parameters):
+    dataset_id: Annotated[str, AfterValidator(partial(known_id, "dataset"))] = Field(
+        description="The dataset's id.", json_schema_extra={"pattern": pattern("dataset")}
+    )
+
+
+class Page(Parameters):
+    """Which part of a list, newest first."""
+
+    cursor: str | None = Field(None, pattern=rf"^[a-z]+_[{ALPHABET}]{{26}}$", description="`next_cursor` of the page before.")
+    limit: int = Field(50, ge=1, le=500, description="Most elements of the page.")

@@ -1,0 +1,133 @@
+"""An uploaded table: received into a file before anything is made of it, however it was sent."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any, cast
+
+from flask import request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from nncore.errors import Fault
+from nncore.spec import faults_of
+from nncore.table import Table, TableLimits
+from nncore.table.csv import read_csv
+from nncore.table.json import read_columns
+from service.api.bodies import refuse_encoding, spool
+from service.api.problems import Refusal, invalid
+from service.settings import Settings
+from service.store.errors import StorageFull
+
+CSV_TYPES = {"text/csv", "application/csv", "text/tab-separated-values", "text/plain", "application/gzip"}
+BLOCK_BYTES = 1 << 20
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class ColumnsBody(BaseModel):
+    """A dataset as JSON: for each column its rows, each a number, a text (all of a column or none) or a list of numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name | None = None
+    columns: dict[str, Any] = Field(json_schema_extra={"additionalProperties": {"type": "array", "items": {}}})
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What was sent. digest: the sha256 of all of it. content: CSV as a file, or columns."""
+
+    name: str | None
+    digest: str
+    content: IO[bytes] | dict[str, Any]
+
+    def table(self, limits: TableLimits) -> Table:
+        """The table in it. Raises InvalidData with pointers into the body."""
+        return (
+            read_columns(self.content, limits=limits)
+            if isinstance(self.content, dict)
+            else read_csv(cast(Any, self.content), limits=limits)
+        )
+
+
+@contextmanager
+def received(settings: Settings, name: str | None) -> Iterator[Upload]:
+    """The upload in the current request, to its last byte: CSV as the body or as the part `file` of a form, or JSON columns.
+
+    name: what the query calls it. Raises Refusal: 400, 413, 415 or 422. Raises StorageFull when there is no room for it.
+    """
+    if request.is_json:
+        document = request.get_json(cache=True)
+        try:
+            body = ColumnsBody.model_validate(document)
+        except ValidationError as error:
+            raise invalid(faults_of(error)) from None
+        yield Upload(body.name or name, hashlib.sha256(request.get_data()).hexdigest(), body.columns)
+        return
+    request.max_content_length = settings.max_upload_bytes
+    try:
+        if request.mimetype == "multipart/form-data":
+            with _file_of_form() as (file, form_name, digest):
+                yield Upload(name or form_name, digest, file)
+        elif request.mimetype in CSV_TYPES:
+            with spool(settings.data_dir) as file:
+                digest = _receive(file)
+                yield Upload(name, digest, file)
+        else:
+            expected = "text/csv, multipart/form-data with a part `file`, or application/json"
+            got = request.mimetype or "none"
+            raise Refusal(415, "unsupported_media_type", f"Expected a body with Content-Type {expected}; got {got}.")
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StorageFull("The upload does not fit on the server's disk.") from error
+        raise
+
+
+def _receive(file: IO[bytes]) -> str:
+    """Write the request's body to `file`; answer its sha256."""
+    if request.headers.get("Content-Encoding", "").lower() != "gzip":  # the reader of CSV unpacks gzip, within its limits
+        refuse_encoding(request)
+    sha256 = hashlib.sha256()
+    while block := request.stream.read(BLOCK_BYTES):
+        sha256.update(block)
+        file.write(block)
+    file.seek(0)
+    return sha256.hexdigest()
+
+
+@contextmanager
+def _file_of_form() -> Iterator[tuple[IO[bytes], str | None, str]]:
+    """The part `file` of a form, what the form calls it, and the sha256 of both."""
+    faults = [
+        Fault(f"/{part}", "unknown_part", f"there is no part {part[:60]!r} here; expected file and, if you like, name")
+        for part in {*request.files, *request.form} - {"file", "name"}
+    ]
+    if len(request.files.getlist("file")) != 1:
+        faults.append(Fault("/file", "missing_file", "expected one part `file` that holds the CSV, with a file name", "one file"))
+    text = request.form.get("name")
+    try:
+        if text is not None:
+            TypeAdapter(Name).validate_python(text)
+    except ValidationError as error:
+        faults += faults_of(error, "/name")
+    if faults:
+        raise invalid(faults)
+    sent = request.files["file"]
+    with sent.stream as file:
+        digest = hashlib.sha256(repr(text).encode())
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+        file.seek(0)
+        yield file, text or _name_of_file(sent.filename), digest.hexdigest()
+
+
+def _name_of_file(filename: str | None) -> str | None:
+    name = Path((filename or "").replace("\\", "/")).name.removesuffix(".gz").removesuffix(".csv")
+    printable = "".join(character for character in name if character.isprintable())
+    return printable[:200] or None

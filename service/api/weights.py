@@ -1,0 +1,98 @@
+"""/v1/jobs/{id}/weights: trained parameters as a file, in the format that the client reads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from flask import Response, request
+from pydantic import Field
+
+from nncore import formats
+from nncore.errors import Fault
+from nncore.formats import FORMATS, FormatName, safetensors
+from service.api.authentication import needs, tenant_id
+from service.api.conditional import file_answer
+from service.api.context import context
+from service.api.long_poll import IF_NONE_MATCH
+from service.api.openapi import answer, blueprint, header_parameter, reads_headers, refusals
+from service.api.parameters import JobPath, Parameters
+from service.api.problems import Refusal, invalid_parameters
+from service.api.snapshots import NO_SNAPSHOT, SNAPSHOT, snapshot_file
+from service.store import jobs
+
+resource = blueprint("weights", "Trained parameters as files.", "/v1/jobs")
+
+MEDIA_TYPES = {name: media_type for name, (_, media_type, _) in FORMATS.items()}
+DEFAULT: FormatName = "safetensors"
+RANGE = header_parameter("Range", "One range of bytes; an interrupted download goes on with it.")
+IF_RANGE = header_parameter("If-Range", "The `ETag` of the file begun: of another file the whole is sent.")
+HEADERS = {
+    "ETag": "The sha256 of the file.",
+    "Content-Disposition": "A name for the file.",
+    "Sankofa-Step": "The step at which the parameters are.",
+    "Accept-Ranges": "bytes",
+}
+CONTENT = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in MEDIA_TYPES.values()}
+
+
+class WeightsQuery(Parameters):
+    format: str | None = Field(None, description=f"{', '.join(FORMATS)}. Goes before `Accept`.", json_schema_extra={"enum": list(FORMATS)})
+    snapshot: str = SNAPSHOT
+
+
+@resource.get(
+    "/<job_id>/weights",
+    responses={
+        200: answer(CONTENT, "The file.", headers=HEADERS),
+        206: answer(CONTENT, "The part of the file that was asked for.", headers=HEADERS),
+        304: {"description": "The file is what `If-None-Match` says."},
+        **refusals(
+            _404="There is no such job or snapshot.",
+            _406="No format that is accepted.",
+            _416="The file has no such part.",
+            **NO_SNAPSHOT,
+        ),
+    },
+)
+@reads_headers(IF_NONE_MATCH, RANGE, IF_RANGE)
+@needs("read")
+def get_job_weights(path: JobPath, query: WeightsQuery) -> Response:
+    """Fetch trained parameters.
+
+    Names and layout are those of the equal torch.nn.Sequential: "0.weight" (out, in), "0.bias", "2.weight", ... The fitted
+    preprocessing and the names of inputs and labels travel in the file. While a job runs or is paused it answers from its newest
+    checkpoint. The same parameters give the same bytes.
+    """
+    format = _format(query.format)
+    here = context()
+    detail = jobs.get(here.store, tenant_id(), path.job_id)
+    found = snapshot_file(here, detail, query.snapshot)
+    size, digest, read = found.size_bytes, found.digest, found.read
+    if format != DEFAULT:
+        data = formats.write(safetensors.read(found.content()), format)
+        size, digest, read = len(data), hashlib.sha256(data).hexdigest(), lambda start, stop: [data[start:stop]]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", detail.job.name or "").strip(".-") or detail.job.id
+    extension = FORMATS[format][2].lstrip(".")
+    response = file_answer(f'"{digest}"', size, read, media_type=MEDIA_TYPES[format], filename=f"{name}.{extension}")
+    response.headers["Sankofa-Step"] = str(found.step)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _format(asked: str | None) -> FormatName:
+    """The format that the client wants. Raises Refusal naming those there are."""
+    named = next((name for name in FORMATS if name == asked), None)
+    if named is not None:
+        return named
+    if asked is not None:
+        message = f"There is no format {asked[:60]!r}; there are {', '.join(FORMATS)}."
+        raise invalid_parameters([Fault("/format", "unknown_format", message, ", ".join(FORMATS), asked[:60])])
+    if not request.accept_mimetypes:
+        return DEFAULT
+    ordered = [DEFAULT, *(name for name in FORMATS if name != DEFAULT)]
+    accepted = request.accept_mimetypes.best_match([MEDIA_TYPES[name] for name in ordered])
+    if accepted is None:
+        available = list(MEDIA_TYPES.values())
+        raise Refusal(406, "not_acceptable", f"There is {', '.join(available)}; or say ?format={'|'.join(FORMATS)}.", available=available)
+    return next(name for name in ordered if MEDIA_TYPES[name] == accepted)
