@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from service.store.database import Store
 from service.store.ids import new_id
 from service.store.models import BlobChunk, Checkpoint, Dataset, Snapshot
 
 CHUNK_BYTES = 2 << 20
+REMOVED_CHUNKS = 16  # deleted in one transaction
 ORPHAN_SECONDS = 3600.0  # a blob that nothing names after this long never will be
 
 
@@ -24,7 +26,7 @@ def write(store: Store, pieces: Iterable[bytes]) -> str:
 
 
 def read(store: Store, blob_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-    """The bytes [start, stop) of a blob, a chunk at a time; every chunk but the last has CHUNK_BYTES."""
+    """The bytes [start, stop) of a blob, a chunk at a time."""
     first = start // CHUNK_BYTES
     for seq in range(first, 1 << 40 if stop is None else -(-stop // CHUNK_BYTES)):
         with store.read() as session:
@@ -32,23 +34,34 @@ def read(store: Store, blob_id: str, start: int = 0, stop: int | None = None) ->
         if data is None:
             return
         at = seq * CHUNK_BYTES
-        yield data[max(0, start - at) : len(data) if stop is None else stop - at]
+        piece = data[max(0, start - at) : len(data) if stop is None else stop - at]
+        if piece:
+            yield piece
+
+
+def read_whole(session: Session, blob_id: str) -> bytes:
+    """All bytes of a blob, in the caller's transaction."""
+    return b"".join(session.scalars(sa.select(BlobChunk.data).where(BlobChunk.blob_id == blob_id).order_by(BlobChunk.seq)))
 
 
 def remove(store: Store, blob_ids: Iterable[str]) -> None:
-    """Delete blobs that nothing names any more."""
-    ids = list(blob_ids)
-    if ids:
-        with store.write() as session:
-            session.execute(sa.delete(BlobChunk).where(BlobChunk.blob_id.in_(ids)))
+    """Delete blobs that nothing names any more, a few chunks in a transaction."""
+    for blob_id in blob_ids:
+        some = sa.select(BlobChunk.seq).where(BlobChunk.blob_id == blob_id).limit(REMOVED_CHUNKS)
+        removed = sa.delete(BlobChunk).where(BlobChunk.blob_id == blob_id, BlobChunk.seq.in_(some)).returning(BlobChunk.seq)
+        left = True
+        while left:
+            with store.write() as session:
+                left = len(session.scalars(removed).all()) == REMOVED_CHUNKS
 
 
 def remove_orphans(store: Store) -> int:
-    """Delete blobs older than an hour that no dataset, checkpoint or snapshot names; answer how many."""
+    """Delete blobs that no dataset, checkpoint or snapshot names and whose newest chunk is older than an hour; answer how many."""
     named = sa.union_all(sa.select(Dataset.blob_id), sa.select(Checkpoint.blob_id), sa.select(Snapshot.blob_id))
+    unnamed = sa.select(BlobChunk.blob_id).where(BlobChunk.blob_id.not_in(named)).group_by(BlobChunk.blob_id)
     with store.read() as session:
-        old = BlobChunk.created_at < store.now(session) - ORPHAN_SECONDS
-        ids = session.scalars(sa.select(BlobChunk.blob_id).where(old, BlobChunk.blob_id.not_in(named)).distinct()).all()
+        old = sa.func.max(BlobChunk.created_at) < store.now(session) - ORPHAN_SECONDS
+        ids = session.scalars(unnamed.having(old)).all()
     remove(store, ids)
     return len(ids)
 

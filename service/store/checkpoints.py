@@ -20,7 +20,9 @@ def save(store: Store, claim: Claim, step: int, epoch: int, data: bytes) -> None
     blob_id = blobs.write(store, [data])
     with store.write() as session:
         owned = sa.and_(Job.id == claim.job_id, Job.fence == claim.fence, Job.state.in_(OWNED))
-        if session.scalar(sa.update(Job).where(owned).values(losses=0).returning(Job.id)) is None:
+        not_newer = sa.exists().where(Checkpoint.job_id == claim.job_id, Checkpoint.step >= step)
+        losses = sa.case((not_newer, Job.losses), else_=0)
+        if session.scalar(sa.update(Job).where(owned).values(losses=losses).returning(Job.id)) is None:
             raise LostClaim(claim.job_id)
         held = {row.step: row.blob_id for row in session.scalars(sa.select(Checkpoint).where(Checkpoint.job_id == claim.job_id))}
         kept = steps_to_keep([*held, step]) - {step}
@@ -42,12 +44,11 @@ def save(store: Store, claim: Claim, step: int, epoch: int, data: bytes) -> None
 
 def newest(store: Store, job_id: str) -> tuple[int, int, bytes] | None:
     """(step, epoch, bytes) of the newest checkpoint whose bytes are whole, or None."""
-    with store.read() as session:
-        rows = session.scalars(sa.select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())).all()
-    for row in rows:
-        data = b"".join(blobs.read(store, row.blob_id))
-        if hashlib.sha256(data).hexdigest() == row.digest:
-            return row.step, row.epoch, data
+    with store.read() as session:  # one moment: a worker that saves meanwhile may delete what was the newest
+        for row in session.scalars(sa.select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())).all():
+            data = blobs.read_whole(session, row.blob_id)
+            if hashlib.sha256(data).hexdigest() == row.digest:
+                return row.step, row.epoch, data
     return None
 
 

@@ -90,32 +90,34 @@ def claim(store: Store, worker_id: str, fingerprint: str, lease_seconds: float) 
     """Take the next job, or None if there is none for this worker.
 
     Jobs of another environment fingerprint are left to their workers while one of those is alive: bits would change.
+    Raises StoreBusy when nothing was claimed, or it cannot be known: then the lease of what was claimed expires.
     """
     claim_id = uuid4().hex
     try:
         return _claim(store, claim_id, worker_id, fingerprint, lease_seconds)
     except StoreBusy:
         with store.read() as session:  # the answer to the commit may have been lost: then the claim is found by its id
-            job = session.scalar(sa.select(Job).where(Job.claim_id == claim_id))
-            return None if job is None else _as_claim(session, job)
+            job = session.scalar(sa.select(Job).where(Job.claim_id == claim_id, Job.state.in_(OWNED)))
+            if job is None:
+                raise
+            return _as_claim(session, job)
 
 
 def look(store: Store, claim: Claim, newcomer_seconds: float) -> Look:
     """The state of a claimed job, and whether a newcomer waits. Raises LostClaim."""
     with store.read() as session:
         now = store.now(session)
-        mine = session.execute(
-            sa.select(Job.state, Job.priority).where(Job.id == claim.job_id, Job.fence == claim.fence, Job.state.in_(OWNED))
-        ).one_or_none()
+        with_tenant = sa.select(Job.state, Job.priority, queue_order.faded(now).label("used")).join(Tenant, Tenant.id == Job.tenant_id)
+        mine = session.execute(with_tenant.where(_owned(claim))).one_or_none()
         if mine is None:
             raise LostClaim(claim.job_id)
-        newcomer = sa.exists().where(
+        newcomer = with_tenant.where(
             Job.state == State.QUEUED,
             Job.slices == 0,
             Job.runnable_since < now - newcomer_seconds,
-            queue_order.aged_priority(now) >= mine.priority,
+            queue_order.goes_before(now, mine.priority, mine.used),
         )
-        return Look(State(mine.state), bool(session.scalar(sa.select(newcomer))))
+        return Look(State(mine.state), session.execute(newcomer.limit(1)).first() is not None)
 
 
 def renew(store: Store, claim: Claim, lease_seconds: float) -> State:

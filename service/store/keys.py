@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def identify(store: Store, key: str) -> Identity | None:
 
 
 def register(store: Store, key: str, name: str, tenant_id: str = DEFAULT_TENANT) -> None:
-    """Give `key` every scope for the tenant; nothing changes if it is known."""
+    """Give `key` every scope for the tenant; nothing changes if it is known. Raises ValueError for a blank key."""
+    if not key.strip():
+        raise ValueError(f"The API key named {name!r} is blank, which would let everybody in. Give it characters, or remove it.")
     with store.write() as session:
         row = store.insert(ApiKey).values(
             id=new_id("key"), tenant_id=tenant_id, digest=_digest(key), name=name, scopes=list(SCOPES), created_at=store.now(session)
@@ -44,12 +47,17 @@ def register(store: Store, key: str, name: str, tenant_id: str = DEFAULT_TENANT)
 
 
 def first_key(store: Store, path: Path) -> str:
-    """The key in the file `path`; on the first call one is made and the file, readable by its owner alone, is written."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    """The key in the file `path`; on the first call one is made and the file, readable by its owner alone, is written.
+
+    The file appears whole or not at all: two processes may come first at once, or be killed.
+    """
+    if not path.exists():
+        written = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(f"sk_{secrets.token_hex(32)}\n")
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):  # another process was quicker
+            os.link(written, path)
+        written.unlink()
     key = path.read_text().strip()
     register(store, key, "first")
     return key

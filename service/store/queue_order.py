@@ -23,6 +23,12 @@ def aged_priority(now: float) -> sa.ColumnElement[Any]:
     return Job.priority + sa.func.floor((now - Job.runnable_since) / AGEING_SECONDS)
 
 
+def goes_before(now: float, priority: int, used_seconds: float) -> sa.ColumnElement[bool]:
+    """Whether a queued job is taken before one of `priority` that is queued only now, whose tenant used `used_seconds`."""
+    aged = aged_priority(now)
+    return sa.or_(aged > priority, sa.and_(aged == priority, faded(now) <= used_seconds))
+
+
 def keys(now: float) -> tuple[sa.SQLColumnExpression[Any], ...]:
     """What queued jobs (joined with their tenants) are sorted by, ascending."""
     return -aged_priority(now), faded(now), Job.runnable_since, Job.id

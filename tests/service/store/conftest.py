@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from service.store import claims, datasets, jobs, workers
-from service.store.claims import Claim, Progress
+from service.store import blobs, claims, datasets, jobs, workers
+from service.store.claims import Claim, Ending, NewSnapshot, Progress
 from service.store.database import Store
 from service.store.datasets import NewDataset
 from service.store.jobs import NewJob
 from service.store.models import Base, BlobChunk, Job, JobEvent, Tenant
-from service.store.states import Action, State
+from service.store.states import Action, Outcome, State
 from service.store.workers import Process
 
 LEASE_SECONDS = 30.0
@@ -88,7 +88,7 @@ class Scene:
             jobs.request(self.store, "default", job_id, asked[state])
         if state in (State.SUCCEEDED, State.FAILED):
             assert claim is not None
-            claims.finish(self.store, claim, claims.Ending(claims.Outcome(state)), self.progress(1))
+            claims.finish(self.store, claim, Ending(Outcome(state)), self.progress(1))
         assert self.row(job_id).state == state
         return job_id, claim
 
@@ -100,6 +100,17 @@ class Scene:
     def record_seconds(self, claim: Claim, seconds: float) -> None:
         """Record that the claim's job was trained for `seconds` more."""
         claims.record(self.store, claim, self.progress(self.row(claim.job_id).step + 1, seconds))
+
+    def request(self, job_id: str, action: str, tenant_id: str = "default") -> bool:
+        """Ask for an action."""
+        return jobs.request(self.store, tenant_id, job_id, Action(action))
+
+    def finish_with_snapshot(self, claim: Claim, outcome: Outcome = Outcome.SUCCEEDED) -> str:
+        """Finish the claim's job with one snapshot; answer the id of its blob."""
+        blob_id = blobs.write(self.store, [b"weights"])
+        snapshot = NewSnapshot(100, 10, best=True, last=True, digest="sha256:0", bytes=7, values={"loss": 0.1}, blob_id=blob_id)
+        claims.finish(self.store, claim, Ending(outcome, [snapshot]), self.progress(100))
+        return blob_id
 
     def row(self, job_id: str) -> Job:
         """The job's row."""
