@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from nncore.data import TrainingData
 from nncore.losses import LossSpec
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.network import NetworkSpec
 from nncore.optimizers import OptimizerSpec
+from nncore.spec import Limits, ResolvedSpec, TrainingSpec, resolve
 from nncore.streams import stream
+from nncore.table import Table
+from nncore.table.json import read_columns
 
 STANDING_STILL = {"type": "sgd", "learning_rate": 1e-300}  # gradients are wanted, updates are not
 
@@ -126,3 +130,26 @@ def torch_loss() -> Callable[..., Any]:
         return functions[loss](outputs, torch.tensor(targets))
 
     return compute
+
+
+def prepared(table: Table, **spec: Any) -> tuple[ResolvedSpec, TrainingData]:
+    """A resolved spec and its data. The network may be given as a list of layers."""
+    if isinstance(spec.get("network"), list):
+        spec["network"] = {"layers": spec["network"]}
+    resolved = resolve(TrainingSpec.model_validate(spec), table.info(), table.rows, Limits())
+    return resolved, TrainingData.prepare(resolved, table)
+
+
+@pytest.fixture(scope="session")
+def job() -> Callable[..., tuple[ResolvedSpec, TrainingData]]:
+    """`job(columns, **spec)`: a resolved spec and its data, from JSON columns."""
+    return lambda columns, **spec: prepared(read_columns(columns), **spec)
+
+
+@pytest.fixture(scope="session")
+def blobs() -> dict[str, Any]:
+    """Three classes of points in the plane, 50 rows: `x` (2 numbers), `y` (label), `z` (a number)."""
+    random = np.random.default_rng(8)
+    labels = random.integers(0, 3, 50)
+    points = np.array([[0, 2], [2, -1], [-2, -1]])[labels] + random.standard_normal((50, 2)) * 0.7
+    return {"x": points.round(4).tolist(), "y": labels.tolist(), "z": (points[:, 0] * points[:, 1]).round(4).tolist()}
