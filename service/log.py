@@ -16,6 +16,11 @@ import structlog
 
 from service.settings import Settings
 
+# Libraries that say at a level what interests nobody who reads at that level.
+LEVELS = {"alembic.runtime.plugins": logging.WARNING, "kombu.connection": logging.ERROR}
+
+CHATTY = ("alembic", "celery.app.trace", "celery.worker.strategy", "celery.worker.consumer.connection")  # a line for every look and wake
+
 
 def configure(settings: Settings) -> None:
     """Send the lines of structlog and of `logging` to stderr, as `settings.log_level` and `settings.log_format` say."""
@@ -38,6 +43,10 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name, least in LEVELS.items():
+        logging.getLogger(name).setLevel(max(level, least))
     structlog.configure(
         processors=[
             *shared,

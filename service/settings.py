@@ -125,7 +125,7 @@ class Settings(BaseModel):
     @cached_property
     def broker(self) -> str:
         """The broker URL in force."""
-        return self.broker_url or "filesystem://"
+        return self.broker_url or "filesystem://localhost"
 
     @property
     def broker_dir(self) -> Path:

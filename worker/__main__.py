@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 
 from worker.environment import use_one_blas_thread
 
@@ -12,12 +13,15 @@ def main() -> None:
     """Run until SIGTERM; then every job is checkpointed and released."""
     use_one_blas_thread()
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # a soft stop: bounded by shutdown_seconds
+    from celery.platforms import SecurityWarning
+
     from service import log
     from service.parent import exit_with_parent
     from service.store import migrate
     from service.store.database import Store
     from worker.tasks import app, settings
 
+    warnings.simplefilter("ignore", SecurityWarning)  # it warns root of pickled messages; only JSON is accepted
     exit_with_parent()
     log.configure(settings)
     settings.make_data_dir()
@@ -26,6 +30,7 @@ def main() -> None:
     store.close()  # its connections are not the children's
     app.worker_main(
         [
+            "--quiet",
             "worker",
             f"--hostname=sankofa-{os.getpid()}@{socket.gethostname()}",
             f"--concurrency={settings.workers}",

@@ -29,7 +29,7 @@ def blocks(document: str, language: str, name: str) -> list[str]:
 def readme_folder(embedded, tmp_path: Path) -> Path:
     """A folder like the reader's, with a service that was started as the README says, but on a free port."""
     (command,) = blocks("README.md", "bash", "serve")
-    assert command.split()[1:] == "serve --host 127.0.0.1 --port 8000 --data-dir ./sankofa-data --workers 2".split()
+    assert command.split()[1:] == ["serve", "--host", "127.0.0.1", "--port", "8000", "--data-dir", "./sankofa-data", "--workers", "2"]
     folder = tmp_path / "reader"
     folder.mkdir()
     embedded.start(SANKOFA_WORKERS="2")
