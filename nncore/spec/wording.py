@@ -48,10 +48,10 @@ _BOUNDS = {
 _LENGTHS = ("too_short", "too_long", "string_too_short", "string_too_long")
 
 
-def faults_of(error: ValidationError, prefix: str = "", model: type[BaseModel] | None = None) -> tuple[Fault, ...]:
+def faults_of(error: ValidationError, prefix: str = "", model: Any = None) -> tuple[Fault, ...]:
     """The first MAX_FAULTS of what is wrong, with JSON pointers that begin with `prefix`.
 
-    model: what was validated; found by the error's title where it is not given.
+    model: the type that was validated; found by the error's title where it is not given.
     """
     root = model or _model_named(error.title)
     faults = (_fault(found, root) for found in error.errors(include_url=False)[:MAX_FAULTS])
