@@ -26,7 +26,8 @@ def connected(command: Callable[Concatenate[Client, Parameters], int | None]) ->
     @click.option("--api-key", help="Its key. [SANKOFA_API_KEY; default on this machine: the key file]")
     @functools.wraps(command)
     def with_client(*args: Any, url: str | None, api_key: str | None, **options: Any) -> int | None:
-        with Client(url, api_key) as client:
+        # Long enough for an API that is being started again, short enough for a person where there is none.
+        with Client(url, api_key, retries=4) as client:
             return command(client, *args, **options)
 
     return with_client

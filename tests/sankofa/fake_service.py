@@ -132,7 +132,11 @@ def sse(*events: tuple[str, str, dict[str, Any]], broken: bool = False) -> Answe
     def body() -> Iterator[bytes]:
         yield b"retry: 1000\n\n: heartbeat\n\n"
         for position, kind, data in events:
-            document = {"seq": int(position.partition(".")[0]), "type": kind, "at": "2025-01-01T00:00:00Z", "data": data} if kind == "state" else data
+            document = (
+                {"seq": int(position.partition(".")[0]), "type": kind, "at": "2025-01-01T00:00:00Z", "data": data}
+                if kind == "state"
+                else data
+            )
             yield (f"id: {position}\n" if position else "").encode() + f"event: {kind}\ndata: {json.dumps(document)}\n\n".encode()
         if broken:
             raise httpx2.ReadError("connection reset")

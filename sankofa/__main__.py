@@ -1,0 +1,5 @@
+"""`python -m sankofa`: the `sankofa` command."""
+
+from sankofa.commands import main
+
+main()

@@ -1,0 +1,336 @@
+"""The command line against scripted answers: what is sent, what is said where, and the exit codes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from sankofa.commands import run
+from sankofa.commands.exits import MEANINGS, Exit
+from tests.sankofa.fake_service import DATASET, Answer, FakeService, Unplugged, job_document, problem
+
+SPEC = {"network": {"layers": [{"type": "dense", "units": 1}]}, "target": "y", "epochs": 3}
+Use = Callable[..., FakeService]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Use:
+    """Have commands talk to a service of these answers."""
+
+    def with_answers(*answers: Any) -> FakeService:
+        service = FakeService(*answers)
+        monkeypatch.setattr("sankofa.commands.options.Client", lambda url, api_key, retries: service.client())
+        return service
+
+    return with_answers
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(SPEC))
+    return str(path)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    path = tmp_path / "rows.csv"
+    path.write_text("x,more,y\n0,a,1\n1,b,0\n")
+    return str(path)
+
+
+def test_train_uploads_queues_and_says_so(use: Use, spec: str, table: str, capsys: pytest.CaptureFixture[str]) -> None:
+    service = use(Answer(201, DATASET), Answer(202, job_document("queued")))
+    assert run(["train", spec, "--data", table, "--target", "z", "--name", "mine", "--seed", "3"]) == Exit.DONE
+    assert service.requests[1].json == {**SPEC, "target": "z", "name": "mine", "seed": 3, "dataset": "ds_1"}
+    assert "job_1  queued" in capsys.readouterr().out
+
+
+def test_train_with_json_says_one_document(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    use(Answer(202, job_document("queued")))
+    assert run(["train", spec, "--data", "ds_1", "--json"]) == Exit.DONE
+    said = capsys.readouterr()
+    assert json.loads(said.out) == job_document("queued")
+    assert said.err == ""
+
+
+def test_train_reads_the_spec_from_stdin(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({**SPEC, "dataset": "ds_9"})))
+    service = use(Answer(202, job_document("queued")))
+    assert run(["train", "-"]) == Exit.DONE
+    assert service.requests[0].json["dataset"] == "ds_9"
+
+
+def test_train_with_output_waits_and_writes_the_weights(use: Use, spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    use(
+        Answer(202, job_document("queued")),
+        Answer(200, job_document("running")),
+        Answer(200, job_document("succeeded")),
+        Answer(200, b"weights"),
+    )
+    assert run(["train", spec, "--data", "ds_1", "--output", str(tmp_path / "w.safetensors")]) == Exit.DONE
+    assert (tmp_path / "w.safetensors").read_bytes() == b"weights"
+    said = capsys.readouterr()
+    assert "job_1  succeeded" in said.out
+    assert f"weights: {tmp_path / 'w.safetensors'}" in said.out
+    assert "running:  50%  epoch 5/10  loss 0.25" in said.err
+
+
+def test_train_watched_with_json_says_a_line_per_change(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    states = ["queued", "running", "succeeded"]
+    use(*[Answer(202, job_document(state)) for state in states])
+    assert run(["train", spec, "--data", "ds_1", "--watch", "--json"]) == Exit.DONE
+    said = capsys.readouterr()
+    assert [json.loads(line)["state"] for line in said.out.splitlines()] == states
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("succeeded", Exit.DONE), ("stopped", Exit.DONE), ("failed", Exit.UNSUCCESSFUL), ("cancelled", Exit.UNSUCCESSFUL)]
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_end_of_a_watched_job_is_the_exit_code(
+    use: Use, spec: str, state: str, code: Exit, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = job_document(state, reason={"code": "diverged", "message": "not finite"} if state == "failed" else None)
+    use(Answer(200, document))
+    assert run(["watch", "job_1", *(["--json"] if as_json else [])]) == code
+    said = capsys.readouterr().out
+    assert json.loads(said) == document if as_json else f"job_1  {state}" in said
+    assert ("diverged" in said) == (state == "failed")
+    use(Answer(202, document))
+    assert run(["train", spec, "--data", "ds_1", "--watch"]) == code
+
+
+def test_watching_ends_with_its_time(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(*[Answer(200, job_document(), {"etag": '"1"'})] * 20)
+    assert run(["watch", "job_1", "--timeout", "0.1"]) == Exit.TIMED_OUT
+    assert "job_1 is running after 0.1 s" in capsys.readouterr().err
+
+
+def test_jobs_are_listed(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    page = {
+        "data": [job_document(id="job_a", name="first"), job_document("failed", id="job_b"), job_document(id="job_c")],
+        "next_cursor": "more",
+    }
+    service = use(Answer(200, page))
+    assert run(["jobs", "--limit", "2", "--state", "running"]) == Exit.DONE
+    said = capsys.readouterr().out
+    assert "job_a" in said
+    assert "first" in said
+    assert "job_b" in said
+    assert "job_c" not in said
+    assert service.requests[0].query == {"state": "running"}
+    use(Answer(200, {**page, "next_cursor": None}))
+    assert run(["jobs", "--json"]) == Exit.DONE
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["job_a", "job_b", "job_c"]
+
+
+def test_no_jobs_is_an_empty_answer(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(Answer(200, {"data": [], "next_cursor": None}))
+    assert run(["jobs"]) == Exit.DONE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "sankofa train" in said.err
+
+
+def test_a_job_is_shown_in_detail(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    best = {"step": 90, "epoch": 9, "loss": 0.1, "validation_loss": 0.2, "metrics": {"accuracy": 0.975}}
+    use(
+        Answer(200, job_document("succeeded", result={"best": best, "last": None})),
+        Answer(200, job_document("queued", queue={"jobs_ahead": 2})),
+    )
+    assert run(["jobs", "job_1", "job_2"]) == Exit.DONE
+    said = capsys.readouterr().out
+    assert "best: epoch 9, step 90  loss 0.1  validation loss 0.2  accuracy 0.975" in said
+    assert "you may ask it to: cancel" in said
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "stop"])
+def test_requests_go_to_every_job_named(use: Use, action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    service = use(Answer(202, job_document("pausing", id="a")), Answer(200, job_document("paused", id="b")))
+    assert run([action, "a", "b", "--json"]) == Exit.DONE
+    assert [(request.method, request.path) for request in service.requests] == [("POST", f"/v1/jobs/{job}/{action}") for job in "ab"]
+    assert [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()] == ["pausing", "paused"]
+
+
+def test_weights_are_written_to_a_file(
+    use: Use, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = safetensors.numpy.save({"x": np.ones(2)})
+    service = use(Answer(200, job_document()), Answer(200, data))
+    assert run(["weights", "job_1", "--json", "--snapshot", "last"]) == Exit.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert told["path"] == str(tmp_path / "job_1.safetensors")
+    assert told["bytes"] == len(data)
+    assert (tmp_path / "job_1.safetensors").read_bytes() == data
+    assert service.requests[1].query == {"format": "safetensors", "snapshot": "last"}
+    service = use(Answer(200, job_document()), Answer(200, b"npz"))
+    assert run(["weights", "job_1", "--format", "npz"]) == Exit.DONE
+    assert (tmp_path / "job_1.npz").read_bytes() == b"npz"
+
+
+def test_weights_can_go_to_stdout(use: Use, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    use(Answer(200, job_document()), Answer(200, b"\x00\xffraw"))
+    assert run(["weights", "job_1", "--output", "-"]) == Exit.DONE
+    assert capsysbinary.readouterr().out == b"\x00\xffraw"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_predict_reads_the_jobs_columns_of_a_csv(use: Use, table: str, packed: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    if packed:
+        data = Path(table).read_bytes()
+        table += ".gz"
+        Path(table).write_bytes(gzip.compress(data))
+    job = job_document("succeeded", spec={"inputs": ["more", "x"]})
+    answer = {"outputs": [[1.0, 2.0], [3.0, 1.0]], "probabilities": [[0.25, 0.75], [0.9, 0.1]], "labels": ["no", "yes"]}
+    service = use(Answer(200, job), Answer(200, answer))
+    assert run(["predict", "job_1", "--data", table]) == Exit.DONE
+    assert service.requests[1].json == {"inputs": {"more": ["a", "b"], "x": [0.0, 1.0]}}
+    assert capsys.readouterr().out == "no\t0.7500\nyes\t0.9000\n"
+
+
+def test_predict_takes_json_and_gives_json(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    service = use(Answer(200, job_document()), Answer(200, {"outputs": [[0.5]], "probabilities": None}))
+    assert run(["predict", "job_1", "--inputs", '{"x": [[0, 1]]}', "--json"]) == Exit.DONE
+    assert service.requests[1].json == {"inputs": {"x": [[0, 1]]}}
+    assert json.loads(capsys.readouterr().out) == {"outputs": [[0.5]], "probabilities": None, "labels": None}
+
+
+def test_two_classes_say_how_sure_they_are(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(Answer(200, job_document()), Answer(200, {"outputs": [[-1.0], [1.0]], "probabilities": [0.25, 0.75], "labels": [0, 1]}))
+    assert run(["predict", "job_1", "--inputs", "[[0], [1]]"]) == Exit.DONE
+    assert capsys.readouterr().out == "0\t0.7500\n1\t0.7500\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "job_1"], "--data FILE.csv or by --inputs"),
+        (["predict", "job_1", "--inputs", "{"], "--inputs is not JSON"),
+        (["predict", "job_1", "--inputs", "[" * 100_000], "--inputs is not JSON"),
+        (["train", "nowhere.json"], "does not exist"),
+        (["train", "{spec}"], "names no dataset"),
+        (["train", "{spec}", "--data", "nowhere.csv"], "nowhere.csv: expected a CSV file, found nothing"),
+        (["train", "{spec}", "--data", "ds_1", "--output", "w.h5"], "ends in .safetensors"),
+        (["train", "{table}", "--data", "ds_1"], "is not JSON"),
+        (["weights", "job_1", "--output", "-", "--json"], "both want stdout"),
+        (["nonsense"], "No such command"),
+        (["watch"], "Missing argument"),
+        (["watch", "job_1", "--timeout", "-1"], "--timeout"),
+    ],
+)
+def test_a_command_that_cannot_be_understood_is_code_2(
+    use: Use, spec: str, table: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(Answer(200, job_document()))
+    assert (
+        run([argument.format(spec=spec, table=table) if argument[:1] == "{" and len(argument) > 1 else argument for argument in arguments])
+        == Exit.USAGE
+    )
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("x\n1\n", "missing: more"), ("x,more\n1\n", "row 2 has 1 cells, the header has 2"), ("", "missing: more, x"), ("\xff", "UTF-8")],
+)
+def test_a_csv_that_does_not_fit_the_job_is_code_2(
+    use: Use, tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.csv").write_bytes(text.encode("latin-1"))
+    use(Answer(200, job_document(spec={"inputs": ["more", "x"]})))
+    assert run(["predict", "job_1", "--data", str(tmp_path / "rows.csv")]) == Exit.USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_a_refusal_is_code_4_and_lists_every_fault(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    errors = [{"pointer": f"/network/layers/{n}", "code": "x", "message": f"fault {n}"} for n in range(2)]
+    use(problem(422, errors=errors))
+    assert run(["train", spec, "--data", "ds_1", "--json"]) == Exit.REFUSED
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "/network/layers/0: fault 0\n  /network/layers/1: fault 1" in said.err
+
+
+def test_no_service_is_code_3(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(*[Unplugged()] * 6)
+    assert run(["jobs"]) == Exit.UNREACHABLE
+    assert "cannot reach http://service.example" in capsys.readouterr().err
+
+
+def test_every_exit_code_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(MEANINGS) == set(Exit)
+    assert run(["--help"]) == Exit.DONE
+    said = capsys.readouterr().out
+    assert all(f"{code:>3}  {meaning}" in said for code, meaning in MEANINGS.items())
+
+
+def sankofa(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command as it is typed."""
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "sankofa", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_command_itself_tells_without_a_traceback() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        answer = sankofa("jobs", SANKOFA_URL=f"http://127.0.0.1:{free.getsockname()[1]}")
+    assert answer.returncode == Exit.UNREACHABLE
+    assert answer.stdout == ""
+    assert "Connection refused" in answer.stderr
+    assert "sankofa serve" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
+def test_settings_that_cannot_be_used_are_told_before_anything_starts(command: str, tmp_path: Path) -> None:
+    answer = sankofa(command, "--data-dir", str(tmp_path / "data"), SANKOFA_LEASE_SECONDS="soon", SANKOFA_PORTT="1")
+    assert answer.returncode == Exit.NOT_RUNNING
+    assert "SANKOFA_LEASE_SECONDS" in answer.stderr
+    assert "did you mean SANKOFA_PORT?" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        answer = sankofa("serve", "--data-dir", str(tmp_path / "data"), "--port", str(port))
+    assert answer.returncode == Exit.NOT_RUNNING
+    assert f"port {port} on 127.0.0.1 is in use" in answer.stderr
+    assert "1/3" not in answer.stderr
+
+
+def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = sankofa("serve", "--data-dir", str(tmp_path / "file" / "data"), "--port", "0")
+    assert answer.returncode == Exit.NOT_RUNNING
+    assert "the data folder cannot be used (Not a directory); --data-dir names another" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_data_folder_in_use_is_refused(command: str, tmp_path: Path) -> None:
+    from sankofa.installation import Installation
+
+    with Installation.find(data_dir=tmp_path / "data", port=0).lock():
+        answer = sankofa(command, "--data-dir", str(tmp_path / "data"), *(["--port", "0"] if command == "serve" else []))
+    assert answer.returncode == Exit.NOT_RUNNING
+    assert f"{tmp_path / 'data'} is in use by a service that runs already (pid {os.getpid()}, http://127.0.0.1:" in answer.stderr

@@ -1,0 +1,24 @@
+"""What importing the package costs those who only want to talk to a service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = {"flask", "celery", "sqlalchemy", "numba", "nncore", "service", "worker", "granian", "pydantic"}
+
+
+def seconds(statements: str) -> float:
+    """The least time of several fresh processes to run `statements`, counted inside."""
+    program = f"import time; started = time.perf_counter()\n{statements}\nprint(time.perf_counter() - started)"
+    return min(float(subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, check=True).stdout) for _ in range(5))
+
+
+def test_the_client_loads_nothing_of_the_service() -> None:
+    program = "import sys, sankofa, sankofa.commands; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not HEAVY & {name.partition(".")[0] for name in loaded}
+
+
+def test_the_client_is_loaded_in_150_ms_more_than_numpy() -> None:
+    assert seconds("import numpy, sankofa") - seconds("import numpy") < 0.150
