@@ -23,6 +23,9 @@ STOP_SECONDS = 5  # a request that takes longer than this to finish is cut off w
 HEADERS_MILLISECONDS = 10_000
 BACKLOG = 1024
 
+# The server's own lines take the way of all others: to the root logger, which `service.log` has set up.
+SERVER_LOG = {"version": 1, "disable_existing_loggers": False, "loggers": {"_granian": {"propagate": True}}}
+
 logger = structlog.get_logger(__name__)
 
 
@@ -54,9 +57,8 @@ def main() -> int:
         websockets=False,
         workers_kill_timeout=STOP_SECONDS,
         respawn_failed_workers=True,
-        log_level=LogLevels.warning,
-        log_dictconfig={"version": 1, "disable_existing_loggers": False},
-        process_name=None,
+        log_level=LogLevels.error,
+        log_dictconfig=SERVER_LOG,
     )
     logger.info("listening", url=f"http://{settings.host}:{port}", processes=settings.api_processes)
     server.serve(target_loader=load, wrap_loader=False)

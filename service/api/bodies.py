@@ -1,22 +1,72 @@
-"""Request bodies: read once, within a limit, as strict JSON."""
+"""Request bodies: read to their end, within a limit, as strict JSON.
+
+A body that is cut off is never taken for a whole one: the server below gives no error when a client goes away, only fewer bytes.
+"""
 
 from __future__ import annotations
 
+import io
+from functools import cached_property
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast
 
 import orjson
 from flask import Request as FlaskRequest
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from service.api.context import context
 from service.api.problems import Refusal
 
 IN_MEMORY_BYTES = 1 << 20  # a smaller upload needs no file
+BLOCK_BYTES = 1 << 20
+
+
+class Body(io.RawIOBase):
+    """The bytes of a body.
+
+    Raises RequestEntityTooLarge at the first byte beyond `limit`, ClientDisconnected when it ends before `length`. A body of
+    unknown length (chunked) ends where the server says so.
+    """
+
+    def __init__(self, source: IO[bytes], length: int | None, limit: int) -> None:
+        self._source = source
+        self._length = length
+        self._limit = limit
+        self._taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = (self._limit + 1 if self._length is None else self._length) - self._taken
+        data = self._source.read(min(len(buffer), left)) if left else b""
+        self._taken += len(data)
+        if self._taken > self._limit:
+            raise RequestEntityTooLarge
+        if not data and self._length is not None and left:
+            raise ClientDisconnected(f"The body ended after {self._taken:,} of {self._length:,} bytes.")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self.read(BLOCK_BYTES) or b"", b""))
 
 
 class Request(FlaskRequest):
-    """A request whose JSON is refused with 400, 413 or 415 where it cannot be read."""
+    """A request whose body is refused with 400, 413 or 415 where it cannot be read."""
+
+    @cached_property
+    def stream(self) -> IO[bytes]:
+        """The body, to be read once."""
+        limit = self.max_content_length
+        assert limit is not None, "create_app sets MAX_CONTENT_LENGTH"
+        length = self.content_length
+        if length is not None and length > limit:
+            raise RequestEntityTooLarge
+        if length is None and not self.environ.get("wsgi.input_terminated"):
+            length = 0  # where it would end is not known
+        return cast(IO[bytes], Body(self.environ["wsgi.input"], length, limit))
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """The object in the body. `force` and `silent` are ignored: what is wrong is said.
@@ -52,6 +102,5 @@ def refuse_encoding(request: FlaskRequest) -> None:
     """Refuse a body that is packed: what it unpacks to is not known before."""
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
-        raise Refusal(
-            415, "unsupported_encoding", f"Expected a plain body, got Content-Encoding {encoding}.", headers={"Accept-Encoding": "identity"}
-        )
+        detail = f"Expected a plain body, got Content-Encoding {encoding}."
+        raise Refusal(415, "unsupported_encoding", detail, headers={"Accept-Encoding": "identity"})

@@ -84,6 +84,7 @@ class CreateDatasetQuery(Parameters):
         201: json_answer(DatasetDocument, "The dataset.", headers={"Location": "Where it is.", "ETag": "The sha256 of this answer."}),
         **refusals(
             _400="The body is not JSON, or a form that is cut off.",
+            _411="CSV whose length is not said before.",
             _413="The body is larger than the server takes.",
             _415="A media type that is not taken here.",
             _422="Something in the table is wrong: `errors` names row and column.",

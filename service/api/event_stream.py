@@ -20,7 +20,7 @@ from service.store.models import Job, JobEvent, JobMetric
 from service.store.states import TERMINAL
 
 MEDIA_TYPE = "text/event-stream"
-HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 5.0  # a stream whose client is gone is found out, and its place given back, when it is written to
 RETRY_MILLISECONDS = 1000
 LEAST_PAUSE_SECONDS = 0.05
 MOST_PAUSE_SECONDS = 0.25

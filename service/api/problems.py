@@ -23,7 +23,15 @@ logger = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 BUSY_SECONDS = 2  # what Retry-After asks for
-CODES = {404: "no_such_route", 405: "method_not_allowed", 408: "timeout", 413: "too_large", 414: "uri_too_long", 431: "headers_too_large"}
+CODES = {
+    400: "bad_request",
+    404: "no_such_route",
+    405: "method_not_allowed",
+    408: "timeout",
+    413: "too_large",
+    414: "uri_too_long",
+    431: "headers_too_large",
+}
 
 
 class Refusal(Exception):

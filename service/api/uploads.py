@@ -18,13 +18,12 @@ from nncore.spec import faults_of
 from nncore.table import Table, TableLimits
 from nncore.table.csv import read_csv
 from nncore.table.json import read_columns
-from service.api.bodies import refuse_encoding, spool
+from service.api.bodies import BLOCK_BYTES, refuse_encoding, spool
 from service.api.problems import Refusal, invalid
 from service.settings import Settings
 from service.store.errors import StorageFull
 
 CSV_TYPES = {"text/csv", "application/csv", "text/tab-separated-values", "text/plain", "application/gzip"}
-BLOCK_BYTES = 1 << 20
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -90,7 +89,15 @@ def received(settings: Settings, name: str | None) -> Iterator[Upload]:
 
 
 def _receive(file: IO[bytes]) -> str:
-    """Write the request's body to `file`; answer its sha256."""
+    """Write the request's body to `file`; answer its sha256.
+
+    Refused without a length: whether lines are missing at the end could not be seen. A form or JSON says itself where it ends.
+    """
+    if request.content_length is None:
+        detail = (
+            "Send Content-Length with CSV, or send it as the part `file` of a form: a body that is cut off must not pass for a whole one."
+        )
+        raise Refusal(411, "length_required", detail)
     if request.headers.get("Content-Encoding", "").lower() != "gzip":  # the reader of CSV unpacks gzip, within its limits
         refuse_encoding(request)
     sha256 = hashlib.sha256()
