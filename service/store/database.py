@@ -37,6 +37,7 @@ NEWEST_TIME = """
     )
 """
 POSTGRES_ARGUMENTS = {
+    "client_encoding": "utf8",  # else a database without an encoding of its own (SQL_ASCII) answers in bytes
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "tcp_user_timeout": 10_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from service.store import migrate
 from service.store.database import Store
@@ -59,9 +61,7 @@ def test_migrate_waits_for_a_server_that_still_starts(migrated_postgres: str, tm
     """The server's port opens two seconds after migrate was started."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    from sqlalchemy import make_url
-
-    real = make_url(migrated_postgres)
+    real = sa.make_url(migrated_postgres)
     url = real.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
     environment = {**os.environ, "SANKOFA_DATABASE_URL": url, "SANKOFA_DATA_DIR": str(tmp_path), "SANKOFA_LOG_FORMAT": "json"}
     process = subprocess.Popen([sys.executable, "-m", "service.store.migrate"], env=environment, stderr=subprocess.PIPE, text=True)
@@ -71,6 +71,21 @@ def test_migrate_waits_for_a_server_that_still_starts(migrated_postgres: str, tm
         _, said = process.communicate(timeout=30)
     assert process.returncode == 0, said
     assert "waiting for the database" in said
+
+
+def test_a_postgres_database_without_an_encoding_can_be_migrated(postgres_server: str) -> None:
+    """As initdb makes it where no locale is set, in a small container for instance."""
+    server = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    name = f"sankofa_test_{secrets.token_hex(6)}"
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+        store = Store(sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False))
+        try:
+            migrate.upgrade(store)
+            assert migrate.is_current(store)
+        finally:
+            store.close()
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class forwarded:
