@@ -26,7 +26,7 @@ from sankofa.supervisor import Part, Supervisor
 
 MODULES = {
     "migrate": "service.store.migrate",
-    "warm": "nncore.machine.warm",
+    "warm": "nncore.machine",
     "api": "service.api",
     "worker": "worker",
     "reaper": "worker.reaper",

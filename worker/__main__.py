@@ -15,6 +15,7 @@ def main() -> None:
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # a soft stop: bounded by shutdown_seconds
     from celery.platforms import SecurityWarning
 
+    from nncore.machine.compilation import DTYPES, warm
     from service import log
     from service.parent import exit_with_parent
     from service.store import migrate
@@ -28,6 +29,8 @@ def main() -> None:
     store = Store(settings.database)
     migrate.wait_until_current(store)
     store.close()  # its connections are not the children's
+    for dtype in DTYPES:  # shared by the children: no job's time goes into compiling
+        warm(dtype)
     app.worker_main(
         [
             "--quiet",

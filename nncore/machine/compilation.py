@@ -13,6 +13,7 @@ from nncore.machine.cache import cache_folder
 from nncore.machine.kernels import Kernel
 from nncore.machine.run import loops
 
+DTYPES = ("float32", "float64")
 Progress = Callable[[int, int], None]
 
 
