@@ -124,7 +124,8 @@ def _check_magnitudes(spec: TrainingSpec, columns: Sequence[ColumnInfo], faults:
         largest = max(abs(column.minimum or 0), abs(column.maximum or 0))
         if largest > most:
             remedy = ' or set "dtype" to "float64"' if spec.dtype == "float32" and largest <= _LARGEST["float64"] else ""
-            at = "/target" if column.name == spec.target else "/inputs"
+            at = pointer("inputs", *([spec.inputs.index(column.name)] if spec.inputs else []))
+            at = "/target" if column.name == spec.target else at
             message = f"the column {short(column.name)} holds {largest:g}: {spec.dtype} takes numbers up to {most:g}; scale it down{remedy}"
             faults.add(at, "too_large_number", message, expected=f"at most {most:g}", got=f"{largest:g}")
 
