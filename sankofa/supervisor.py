@@ -1,7 +1,8 @@
 """The processes of a service on one machine: started, watched, started again when they die, and never left behind.
 
 Every process leads a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor, and everything it forked can be
-killed with it. A supervisor that is killed itself stops nobody; for that its children look at SANKOFA_PARENT_PID (service/parent.py).
+killed with it. A supervisor that is killed itself stops nobody: then its children end by themselves (SANKOFA_PARENT_PID, see
+service/parent.py), and a guardian, told of every group, kills what is left of them (guardian.py).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from sankofa.errors import InstallationFault
@@ -43,13 +46,43 @@ class Part:
     environment: Mapping[str, str]
 
 
+class Guardian:
+    """A process beside the supervisor that kills the groups it was told of, should the supervisor end without having done so."""
+
+    def __init__(self) -> None:
+        # By its file: as a module it would first load the package.
+        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))]
+        self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def watch(self, group: int) -> None:
+        """Kill this group when the supervisor is gone."""
+        self._tell(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        """This group is gone; its number may soon be another's."""
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """End it. What it still watches it kills."""
+        assert self._popen.stdin is not None
+        with contextlib.suppress(OSError):
+            self._popen.stdin.close()
+        self._popen.wait()
+
+    def _tell(self, text: str) -> None:
+        assert self._popen.stdin is not None
+        with contextlib.suppress(OSError):  # somebody killed it: the children still watch for themselves
+            os.write(self._popen.stdin.fileno(), text.encode())
+
+
 class Process:
     """One life of a part. What it writes goes line by line to `on_line`; its last lines are kept."""
 
-    def __init__(self, part: Part, on_line: LineSink) -> None:
+    def __init__(self, part: Part, guardian: Guardian, on_line: LineSink) -> None:
         self.part = part
         self.started = time.monotonic()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._guardian = guardian
         self._on_line = on_line
         self._code: int | None = None
         try:
@@ -63,6 +96,7 @@ class Process:
             )
         except OSError as error:
             raise InstallationFault(f"{part.name}: {part.command[0]} cannot be started ({error.strerror})") from error
+        guardian.watch(self.pid)
         assert self._popen.stdout is not None
         self._reader = threading.Thread(target=self._read, args=(self._popen.stdout,), name=f"read-{part.name}", daemon=True)
         self._reader.start()
@@ -77,6 +111,7 @@ class Process:
             # Killed before it is reaped: until then its id, which is its group's, cannot be another's. What it forked would
             # otherwise keep the port or a job.
             self.kill()
+            self._guardian.forget(self.pid)
             self._code = self._popen.wait()
             self._reader.join(1.0)
         return self._code
@@ -127,11 +162,13 @@ class Supervisor:
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def __enter__(self) -> Supervisor:
+        self._guardian = Guardian()
         self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+        self._guardian.close()
 
     def pids(self) -> dict[str, int]:
         """The process ids of the parts that live."""
@@ -203,7 +240,7 @@ class Supervisor:
             if self._on_restart is not None:
                 self._on_restart(slot.part.name, code, delay)
         if now >= slot.start_at:
-            slot.process = Process(slot.part, self._on_line)
+            slot.process = Process(slot.part, self._guardian, self._on_line)
 
 
 @dataclass
@@ -218,7 +255,14 @@ class _Slot:
 
 def run_to_end(part: Part, on_line: LineSink) -> float:
     """Run a part that is to end by itself; the seconds it took. Raises InstallationFault, with its last lines, when it fails."""
-    process = Process(part, on_line)
+    guardian = Guardian()
+    try:
+        return _run_to_end(Process(part, guardian, on_line))
+    finally:
+        guardian.close()
+
+
+def _run_to_end(process: Process) -> float:
     try:
         while (code := process.ended()) is None:
             time.sleep(0.01)
@@ -231,7 +275,7 @@ def run_to_end(part: Part, on_line: LineSink) -> float:
                     time.sleep(0.01)
             process.kill()
     if code != 0:
-        raise InstallationFault(f"{part.name} failed: it ended {describe_exit(code)}. It said:\n{process.last_lines()}")
+        raise InstallationFault(f"{process.part.name} failed: it ended {describe_exit(code)}. It said:\n{process.last_lines()}")
     return time.monotonic() - process.started
 
 

@@ -1,15 +1,15 @@
 """A process that ends when the process that started it is gone, however that one ended.
 
 A supervisor that is killed with SIGKILL can stop nobody; so each of its children looks for itself, five times a second, whether its
-parent is still the one that started it. Portable, and independent of who forked from which thread (PR_SET_PDEATHSIG fires when the
-*thread* that forked ends, which Celery's pool threads do).
+parent is still the one that started it, and ends in good order. What a child leaves behind is the guardian's (sankofa/guardian.py).
+Portable, and independent of who forked from which thread (PR_SET_PDEATHSIG fires when the *thread* that forked ends, which Celery's
+pool threads do).
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 
@@ -17,7 +17,7 @@ import time
 PARENT_VARIABLE = "SANKOFA_PARENT_PID"
 
 LOOK_SECONDS = 0.2
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 0.8
 
 
 def exit_with_parent(parent: int | None = None, *, grace_seconds: float = GRACE_SECONDS) -> bool:
@@ -40,10 +40,9 @@ def exit_with_parent(parent: int | None = None, *, grace_seconds: float = GRACE_
 def _watch(parent: int, grace_seconds: float) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
-    # Only a leader may take its group along: another's group can hold processes that have nothing to do with us.
-    if os.getpgrp() == os.getpid():
-        # By another process, because what this one forked may be deaf to SIGTERM and outlive it.
-        subprocess.Popen(["/bin/sh", "-c", f"sleep {grace_seconds}; kill -KILL -{os.getpid()}"], start_new_session=True)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace_seconds)
+    # Only a leader may take its group along: another's group can hold processes that have nothing to do with us.
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)

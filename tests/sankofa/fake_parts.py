@@ -22,7 +22,7 @@ def main(kind: str, folder: Path, name: str) -> None:
         exit_with_parent()
     if kind == "graceful":
         signal.signal(signal.SIGTERM, lambda *_: (print("stopping", flush=True), (folder / f"{name}.stopped").touch(), sys.exit(0)))
-    if kind == "forking":
+    if kind in ("forking", "forgetful"):
         child = subprocess.Popen(
             [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"]
         )
@@ -30,6 +30,10 @@ def main(kind: str, folder: Path, name: str) -> None:
     with (folder / f"{name}.pids").open("a") as pids:
         pids.write(f"{os.getpid()}\n")
     print(f"{name} says hello", flush=True)
+    if kind == "forgetful":
+        # Ends as soon as its pipe breaks, before it has noticed that its parent is gone; what it forked stays.
+        while True:
+            print("still here", flush=True)
     if kind == "dying":
         sys.exit("no such luck")
     time.sleep(60)

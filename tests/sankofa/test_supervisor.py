@@ -16,7 +16,7 @@ import pytest
 import service.parent
 from sankofa import supervisor as module
 from sankofa.errors import InstallationFault
-from sankofa.supervisor import Part, Process, Supervisor, run_to_end
+from sankofa.supervisor import Guardian, Part, Process, Supervisor, run_to_end
 
 FAKE_PARTS = Path(__file__).with_name("fake_parts.py")
 
@@ -143,7 +143,7 @@ def supervise(folder: Path, kind: str, grace_seconds: float = 5.0) -> subprocess
     return process
 
 
-@pytest.mark.parametrize("kind", ["graceful", "deaf", "forking"])
+@pytest.mark.parametrize("kind", ["graceful", "deaf", "forking", "forgetful"])
 def test_nothing_survives_a_supervisor_that_is_killed(tmp_path: Path, kind: str) -> None:
     process = supervise(tmp_path, kind)
     process.kill()
@@ -196,8 +196,10 @@ def test_an_interrupted_step_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_process_is_killed_with_its_whole_group(tmp_path: Path) -> None:
-    process = Process(part("forking", tmp_path), silent)
+    guardian = Guardian()
+    process = Process(part("forking", tmp_path), guardian, silent)
     until(lambda: bool(pids(tmp_path)))
     process.kill()
     until(lambda: process.ended() is not None)
+    guardian.close()
     assert not alive(int((tmp_path / "part.grandchild").read_text()))
