@@ -18,7 +18,7 @@ RUN pip --python /opt/sankofa/bin/python install --no-compile --no-deps . \
  && /opt/sankofa/bin/python -m compileall -q -j 0 /opt/sankofa
 
 # The kernels, compiled for this processor; where another one runs the image, it adds its own.
-RUN SANKOFA_CACHE_DIR=/data/kernels /opt/sankofa/bin/python -c "from nncore.machine.compilation import warm; warm('float32'); warm('float64')"
+RUN SANKOFA_CACHE_DIR=/data/kernels /opt/sankofa/bin/python -P -m nncore.machine
 
 
 FROM ${PYTHON}

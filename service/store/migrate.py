@@ -21,7 +21,7 @@ from service.store import keys
 from service.store.database import Store
 
 MIGRATION_LOCK = 0x5A4B0FA  # any number that no other program locks
-START_SECONDS = 60.0  # how long a database server that was started beside us may take
+START_SECONDS = 120.0  # how long a database server that was started beside us may take
 LOOK_SECONDS = 0.5
 REMIND_SECONDS = 30.0
 
