@@ -9,7 +9,7 @@ A state is a dict of arrays:
     sums             (2,) float64        losses and rows of the present epoch
     best_parameters  (parameter_count,)  only when an epoch has ended
     spec             (32,) uint8         digest of what the state belongs to
-    about            (n,) uint8          JSON: the last report, the best report, the fitted preprocessing
+    about            (n,) uint8          JSON: the reports of the last and the best epoch end, the fitted preprocessing
 
 The bytes are a mark, the sha256 of the rest, and a safetensors file of the arrays.
 """
@@ -103,7 +103,7 @@ def about(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 class Snapshot(NamedTuple):
-    """Parameters for use, and what is known of them. loss, metrics: None and {} before the first report."""
+    """Parameters for use, and what is known of them. loss: None before the first step, of the epoch so far within an epoch."""
 
     artifact: Artifact
     step: int
@@ -116,10 +116,14 @@ class Snapshot(NamedTuple):
 def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Literal["best", "last"]) -> Snapshot:
     """The best or last parameters that a state holds, without a trainer. Without a best yet, the last."""
     content = about(state)
-    best = which == "best" and content["best"] is not None
-    report = content["best"] if best else content["last"]
-    artifact = artifact_of(spec, content["preprocessing"], state["best_parameters" if best else "parameters"])
-    step, epoch = (report["step"], report["epoch"]) if best else (int(number) for number in state["position"])
-    if report is None or report["step"] != step:  # the state was taken between reports
-        return Snapshot(artifact, step, epoch, None, {}, None)
-    return Snapshot(artifact, step, epoch, report["loss"], report["metrics"], report["validation_loss"])
+    if which == "best" and content["best"] is not None:
+        report, vector = content["best"], state["best_parameters"]
+    else:
+        step, epoch = (int(number) for number in state["position"])
+        loss_sum, row_sum = (float(number) for number in state["sums"])
+        report, vector = content["last"] or {"loss": None, "metrics": {}, "validation_loss": None}, state["parameters"]
+        if row_sum > 0:  # within an epoch
+            report = {"loss": loss_sum / row_sum, "metrics": {}, "validation_loss": None}
+        report = report | {"step": step, "epoch": epoch}
+    artifact = artifact_of(spec, content["preprocessing"], vector)
+    return Snapshot(artifact, *(report[name] for name in Snapshot._fields[1:]))

@@ -99,7 +99,7 @@ class Trainer:
 
     @property
     def last_report(self) -> Report | None:
-        """The report that was yielded last, here or by the trainer whose state was restored."""
+        """The report of the last epoch end, here or before the state was taken; None before the first."""
         return self._last
 
     @property
@@ -124,8 +124,7 @@ class Trainer:
         Raises Diverged when loss or gradient leave the finite numbers; the parameters from before that step stay.
         """
         while not self.finished:
-            self._last = self._advance(call_seconds)
-            yield self._last
+            yield self._advance(call_seconds)
 
     def _advance(self, call_seconds: float) -> Report:
         """Run until the epoch ends or the time is up."""
@@ -175,7 +174,7 @@ class Trainer:
         self._seconds += time.perf_counter() - started
         judged = loss if validation_loss is None else validation_loss
         is_best = self._best is None or judged < self._best.judged_by
-        report = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds)
+        report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds)
         if is_best:
             self._best = report
             self._best_parameters[:] = self._machine.parameters
@@ -217,8 +216,8 @@ class Trainer:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue where `state` was taken, bit for bit. Raises CheckpointMismatch, and changes nothing, when it belongs to another run."""
-        self._refuse_a_foreign(state)
         content = about(state)
+        self._refuse_a_foreign(state, has_best=content["best"] is not None)
         self._last, self._best = (None if content[name] is None else Report(**content[name]) for name in ("last", "best"))
         self._machine.parameters[:] = state["parameters"]
         self._machine.optimizer_state[:] = state["optimizer"]
@@ -229,8 +228,10 @@ class Trainer:
         set_generator_state(self._shuffle, state["shuffle"])
         self._order, self._shuffle_state = None, state["shuffle"].copy()  # the order of a begun epoch is drawn again
 
-    def _refuse_a_foreign(self, state: Mapping[str, np.ndarray]) -> None:
-        own = self.state() | ({"best_parameters": self._best_parameters} if "best_parameters" in state else {})
+    def _refuse_a_foreign(self, state: Mapping[str, np.ndarray], has_best: bool) -> None:
+        own = self.state() | {"best_parameters": self._best_parameters}
+        if not has_best:
+            del own["best_parameters"]
         for name in sorted(own):
             if name not in state:
                 raise CheckpointMismatch(f"the state has no {name}; use another checkpoint")

@@ -1,0 +1,126 @@
+"""Stop at any step, anywhere; go on in another trainer: the unbroken run, bit for bit. Over small random specs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nncore import checkpoint
+from nncore.errors import Diverged
+from nncore.report import Report
+from nncore.trainer import Trainer
+
+ACTIVATIONS = st.sampled_from(["linear", "sigmoid", "tanh", "relu", "softmax"])
+HIDDEN = st.one_of(
+    st.builds(
+        lambda units, activation, bias: {"type": "dense", "units": units, "activation": activation, "use_bias": bias},
+        st.integers(1, 5),
+        ACTIVATIONS,
+        st.booleans(),
+    ),
+    st.builds(lambda rate: {"type": "dropout", "rate": rate}, st.sampled_from([0.0, 0.25, 0.5])),
+)
+OPTIMIZERS = st.sampled_from(
+    [
+        {"type": "sgd", "learning_rate": 0.1},
+        {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9},
+        {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
+        {"type": "adam", "learning_rate": 0.02},
+        {"type": "adam", "learning_rate": 0.02, "epsilon_mode": "hat"},
+    ]
+)
+TASKS = st.sampled_from(
+    [
+        ("y", 3, {"type": "softmax_cross_entropy"}),
+        ("z", 1, {"type": "mean_squared_error"}),
+        ("b", 1, {"type": "binary_cross_entropy"}),
+    ]
+)
+
+
+@st.composite
+def specs(draw: Any) -> dict[str, Any]:
+    target, units, loss = draw(TASKS)
+    return {
+        "inputs": ["x"],
+        "target": target,
+        "network": [*draw(st.lists(HIDDEN, max_size=3)), {"type": "dense", "units": units}],
+        "loss": loss,
+        "optimizer": draw(OPTIMIZERS),
+        "batch_size": draw(st.integers(1, 30)),
+        "epochs": draw(st.integers(1, 3)),
+        "seed": draw(st.integers(0, 1000)),
+        "shuffle": draw(st.booleans()),
+        "dtype": draw(st.sampled_from(["float32", "float64"])),
+        "validation": draw(st.sampled_from([None, {"fraction": 0.3}])),
+        "preprocess": draw(st.sampled_from([[], [{"type": "standardize"}]])),
+    }
+
+
+def rows() -> dict[str, Any]:
+    random = np.random.default_rng(4)
+    x = random.standard_normal((23, 2)).round(3)
+    return {
+        "x": x.tolist(),
+        "y": random.integers(0, 3, 23).tolist(),
+        "z": random.random(23).tolist(),
+        "b": (x[:, 0] > 0).astype(int).tolist(),
+    }
+
+
+def cut(trainer: Trainer, lengths: list[int]) -> Iterator[Report]:
+    """Run with compiled calls of these lengths in turn, a report after every one."""
+    turn = 0
+    while not trainer.finished:
+        trainer._steps_per_call = lengths[turn % len(lengths)]
+        turn += 1
+        yield next(trainer.run(call_seconds=0))
+
+
+@settings(max_examples=60)
+@given(spec=specs(), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), stop=st.integers(0, 60))
+def test_a_run_resumed_at_any_step_equals_the_unbroken_one(job: Any, spec: dict[str, Any], lengths: list[int], stop: int) -> None:
+    resolved, data = job(rows(), **spec)
+    unbroken, broken, resumed = (Trainer(resolved, data) for _ in range(3))
+    expected = list(unbroken.run())
+
+    before = []
+    for report in cut(broken, lengths):
+        before.append(report)
+        if broken.step >= stop:
+            break
+    list(resumed.run()) if stop % 2 else None  # whatever the trainer did before must not matter
+    resumed.restore(checkpoint.decode(checkpoint.encode(broken.state())))
+    assert (resumed.step, resumed.epoch, resumed.fraction) == (broken.step, broken.epoch, broken.fraction)
+    assert checkpoint.encode(resumed.state()) == checkpoint.encode(broken.state())
+
+    after = list(cut(resumed, lengths[::-1]))
+    assert checkpoint.encode(resumed.state()) == checkpoint.encode(unbroken.state())
+    ends = [report.to_json() for report in before + after if report.epoch_ended]
+    assert ends == [report.to_json() for report in expected if report.epoch_ended]
+    for which in ("best", "last"):
+        artifact, known = resumed.artifact(which), unbroken.artifact(which)
+        for name, values in known.parameters.items():
+            assert artifact.parameters[name].tobytes() == values.tobytes()
+
+
+def test_a_run_resumed_before_it_diverged_diverges_at_the_same_step(job: Any) -> None:
+    wild = {"type": "sgd", "learning_rate": 30.0}
+    network = [{"type": "dense", "units": 4}, {"type": "dense", "units": 1}]
+    resolved, data = job(rows(), inputs=["x"], target="z", network=network, optimizer=wild, epochs=100, batch_size=5, seed=1)
+    unbroken, broken, resumed = (Trainer(resolved, data) for _ in range(3))
+    steps = []
+    next(cut(broken, [2]))
+    resumed.restore(broken.state())
+    for trainer in (unbroken, resumed):
+        try:
+            list(trainer.run())
+        except Diverged as diverged:
+            steps.append((diverged.step, diverged.what))
+    assert steps[0] == steps[1]
+    assert steps[0][0] > 2
+    assert checkpoint.encode(resumed.state()) == checkpoint.encode(unbroken.state())
