@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,7 +71,7 @@ class Column:
         minimum, maximum = float(self.values.min()), float(self.values.max())
         distinct = None
         if integral and not self.item_shape and maximum - minimum < _COUNTED_RANGE:
-            distinct = int(np.count_nonzero(np.bincount((self.values - self.values.min()).astype(np.int64))))
+            distinct = _count_distinct(self.values)
         return ColumnInfo(
             name=self.name,
             dtype=self.dtype,
@@ -82,9 +83,20 @@ class Column:
         )
 
 
-def _is_integral(values: np.ndarray) -> bool:
-    if values.dtype.kind == "i":
-        return True
+def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The numbers in blocks, so that looking at a column takes no memory of its size."""
     flat = values.reshape(-1)
-    block = 65_536  # most columns of fractions answer in the first block
-    return all(bool((np.rint(part) == part).all()) for part in (flat[at : at + block] for at in range(0, flat.size, block)))
+    return (flat[at : at + 65_536] for at in range(0, flat.size, 65_536))
+
+
+def _is_integral(values: np.ndarray) -> bool:
+    """Most columns of fractions answer in the first block."""
+    return values.dtype.kind == "i" or all(bool((np.rint(block) == block).all()) for block in _blocks(values))
+
+
+def _count_distinct(values: np.ndarray) -> int:
+    """How many different whole numbers, which lie within _COUNTED_RANGE."""
+    seen, lowest = np.zeros(_COUNTED_RANGE, dtype=bool), values.min()
+    for block in _blocks(values):
+        seen[(block - lowest).astype(np.int64)] = True
+    return int(seen.sum())
