@@ -37,8 +37,6 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings),
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_soft_shutdown_timeout=settings.shutdown_seconds,
-        worker_enable_soft_shutdown_on_idle=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
     )

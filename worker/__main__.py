@@ -12,7 +12,6 @@ from worker.environment import use_one_blas_thread
 def main() -> None:
     """Run until SIGTERM; then every job is checkpointed and released."""
     use_one_blas_thread()
-    os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # a soft stop: bounded by shutdown_seconds
     from celery.platforms import SecurityWarning
 
     from nncore.machine.compilation import DTYPES, warm

@@ -39,6 +39,7 @@ class Service:
         self.environment = {**os.environ, **IMPATIENT, **environment}
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.clients: list[sankofa.Client] = []
         self.log = data_dir.parent / "serve.log"
 
     def start(self, **environment: str) -> sankofa.Client:
@@ -52,7 +53,9 @@ class Service:
         return self.client()
 
     def client(self) -> sankofa.Client:
-        return sankofa.Client(f"http://127.0.0.1:{self.port}", (self.data_dir / "key").read_text().strip())
+        client = sankofa.Client(f"http://127.0.0.1:{self.port}", (self.data_dir / "key").read_text().strip())
+        self.clients.append(client)
+        return client
 
     def is_ready(self) -> bool:
         assert self.process is not None
@@ -84,6 +87,8 @@ class Service:
         return self.process.wait(grace_seconds)
 
     def close(self) -> None:
+        for client in self.clients:
+            client.close()
         if self.process is not None and self.process.poll() is None:
             family = descendants(self.process.pid)
             with contextlib.suppress(subprocess.TimeoutExpired):
