@@ -13,7 +13,7 @@ from typing import IO, Annotated, Any, cast
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from nncore.errors import Fault
+from nncore.errors import Fault, InvalidData
 from nncore.spec import faults_of
 from nncore.table import Table, TableLimits
 from nncore.table.csv import read_csv
@@ -48,11 +48,12 @@ class Upload:
 
     def table(self, limits: TableLimits) -> Table:
         """The table in it. Raises InvalidData with pointers into the body."""
-        return (
-            read_columns(self.content, limits=limits)
-            if isinstance(self.content, dict)
-            else read_csv(cast(Any, self.content), limits=limits)
-        )
+        if not isinstance(self.content, dict):
+            return read_csv(cast(Any, self.content), limits=limits)
+        try:
+            return read_columns(self.content, limits=limits)
+        except InvalidData as error:
+            raise InvalidData(fault.under("/columns") for fault in error.faults) from error
 
 
 @contextmanager

@@ -1,0 +1,87 @@
+"""Predictions: rows by name or in order, and faults that point at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from service.api.predictors import Predictors
+from tests.service.api.conftest import Service
+
+DOORS = {"columns": {"height": [1.0, 2.0, 3.0, 4.0] * 5, "width": [1.0, 1.0, 2.0, 2.0] * 5, "kind": ["door", "window", "door", "gate"] * 5}}
+
+
+@pytest.fixture
+def doors(service: Service) -> str:
+    """Where a network of two scalar inputs and three named classes answers."""
+    network = {"layers": [{"type": "dense", "units": 8, "activation": "relu"}, {"type": "dense", "units": 3}]}
+    spec = {"dataset": service.dataset(DOORS), "target": "kind", "network": network, "loss": None, "preprocess": [{"type": "standardize"}]}
+    job = service.job(**spec, epochs=60, optimizer={"type": "adam", "learning_rate": 0.05})
+    service.work()
+    return f"/v1/jobs/{job}/predict"
+
+
+def test_labels_are_the_names_of_the_classes(service: Service, doors: str) -> None:
+    by_name = service.api.post(doors, json={"inputs": {"height": [1, 2, 4], "width": [1, 1, 2]}}).json
+    assert by_name["labels"] == ["door", "window", "gate"]
+    assert all(abs(sum(row) - 1) < 1e-5 and len(row) == 3 for row in by_name["probabilities"])
+    assert service.api.post(doors, json={"inputs": [[1, 1], [2, 1], [4, 2]]}).json == by_name
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pointer"),
+    [
+        ({"height": [1]}, "/inputs/width"),
+        ({"height": [1], "width": [1], "depth": [1]}, "/inputs/depth"),
+        ({"height": [1], "width": [1, 2]}, "/inputs/width"),
+        ({"height": [1], "width": ["wide"]}, "/inputs/width"),
+        ({"height": [1, None], "width": [1, 2]}, "/inputs/height/1"),
+        ({"height": 1, "width": 1}, "/inputs/height"),
+        ({}, "/inputs/height"),
+        ([[1, 2], [3]], "/inputs/1"),
+        ([[1, 2], [3, None]], "/inputs/1/1"),
+        ([[1, 2], 3], "/inputs/1"),
+        ([], "/inputs"),
+        (None, "/inputs"),
+        (3, "/inputs"),
+        ("rows", "/inputs"),
+    ],
+)
+def test_a_fault_points_at_the_value(service: Service, doors: str, inputs: Any, pointer: str) -> None:
+    response = service.api.post(doors, json={"inputs": inputs})
+    assert response.status_code == 422
+    assert pointer in [fault["pointer"] for fault in response.json["errors"]], response.json["errors"]
+
+
+def test_a_column_of_items_takes_rows_of_its_shape(service: Service) -> None:
+    job = service.job(epochs=2)
+    service.work()
+    predict = f"/v1/jobs/{job}/predict"
+    assert len(service.api.post(predict, json={"inputs": {"x": [[0, 1], [1, 1]]}}).json["outputs"]) == 2
+    wrong = service.api.post(predict, json={"inputs": {"x": [[0, 1, 2]]}})
+    assert wrong.json["errors"][0]["pointer"].startswith("/inputs/x")
+    ragged = service.api.post(predict, json={"inputs": [[0, 1], [1]]})
+    assert ragged.json["errors"][0]["pointer"] == "/inputs/1"
+
+
+def test_a_network_is_loaded_once(service: Service, doors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"inputs": [[1, 1]]}
+    first = service.api.post(doors, json=body).json
+    monkeypatch.setattr("service.api.predict.Predictor", None)
+    assert service.api.post(doors, json=body).json == first
+
+
+def test_predictors_make_room_for_newer_ones() -> None:
+    loaded: list[str] = []
+
+    def get(digest: str, size: int = 10) -> None:
+        predictors.get(digest, size, lambda: loaded.append(digest))  # type: ignore[arg-type, func-returns-value]
+
+    predictors = Predictors(max_bytes=25, max_count=3)
+    for digest in ("a", "b", "a", "c", "a", "b"):
+        get(digest)
+    assert loaded == ["a", "b", "c", "b"]
+    get("whole house", 1000)
+    get("whole house", 1000)
+    assert loaded[4:] == ["whole house"], "the largest one is kept too, while it is the newest"

@@ -1,0 +1,139 @@
+"""Weights: formats, parts, conditions, and jobs that have not ended."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from nncore.formats import FORMATS
+from tests.service.api.conftest import Service
+
+
+@pytest.fixture
+def weights(service: Service) -> str:
+    """Where the weights of a trained job are."""
+    job = service.job(epochs=5)
+    service.work()
+    return f"/v1/jobs/{job}/weights"
+
+
+def get(service: Service, path: str, **headers: str) -> Any:
+    return service.api.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_tag_is_the_digest_and_the_bytes_are_always_the_same(service: Service, weights: str, name: str) -> None:
+    first, again = (service.api.get(f"{weights}?format={name}") for _ in range(2))
+    assert first.get_data() == again.get_data()
+    assert first.headers["ETag"] == f'"{hashlib.sha256(first.get_data()).hexdigest()}"'
+    assert get(service, f"{weights}?format={name}", If_None_Match=first.headers["ETag"]).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("accept", "name"),
+    [
+        ("", "safetensors"),
+        ("*/*", "safetensors"),
+        ("application/x-npz", "npz"),
+        ("application/json;q=0.5, application/x-npz;q=0.9", "npz"),
+        ("application/json", "json"),
+        ("application/*", "safetensors"),
+        ("text/html, */*;q=0.1", "safetensors"),
+    ],
+)
+def test_the_format_is_the_one_that_is_accepted(service: Service, weights: str, accept: str, name: str) -> None:
+    assert get(service, weights, Accept=accept).mimetype == FORMATS[name].media_type  # type: ignore[index]
+
+
+def test_a_format_that_is_not_there_is_refused_with_those_that_are(service: Service, weights: str) -> None:
+    refused = get(service, weights, Accept="image/png")
+    assert (refused.status_code, refused.json["available"]) == (406, [each.media_type for each in FORMATS.values()])
+    unknown = service.api.get(f"{weights}?format=pickle")
+    assert unknown.status_code == 422
+    assert "safetensors" in unknown.json["errors"][0]["expected"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [("bytes=0-9", slice(0, 10)), ("bytes=5-", slice(5, None)), ("bytes=-7", slice(-7, None)), ("bytes=3-3", slice(3, 4))],
+)
+def test_a_part_is_the_part_of_the_whole(service: Service, weights: str, asked: str, part: slice) -> None:
+    whole = service.api.get(weights)
+    answer = get(service, weights, Range=asked)
+    content = whole.get_data()
+    start, stop, _ = part.indices(len(content))
+    assert (answer.status_code, answer.get_data()) == (206, content[part])
+    assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(content)}"
+    assert int(answer.headers["Content-Length"]) == stop - start
+
+
+def test_parts_put_together_are_the_whole(service: Service, weights: str) -> None:
+    whole = service.api.get(weights).get_data()
+    half = len(whole) // 2
+    parts = [get(service, weights, Range=asked).get_data() for asked in (f"bytes=0-{half - 1}", f"bytes={half}-")]
+    assert b"".join(parts) == whole
+
+
+def test_a_part_beyond_the_end_is_refused_with_the_size(service: Service, weights: str) -> None:
+    size = len(service.api.get(weights).get_data())
+    answer = get(service, weights, Range=f"bytes={size}-")
+    assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+
+
+@pytest.mark.parametrize("asked", ["bytes=9-3", "rows=1-2", "bytes=a-b", "bytes=0-1,4-5", "bytes=" + "9" * 5000 + "-"])
+def test_a_range_that_is_none_does_no_harm(service: Service, weights: str, asked: str) -> None:
+    assert get(service, weights, Range=asked).status_code in (200, 416)
+
+
+def test_a_part_of_another_file_is_not_given(service: Service, weights: str) -> None:
+    whole = service.api.get(weights)
+    assert get(service, weights, Range="bytes=0-3", If_Range=whole.headers["ETag"]).status_code == 206
+    answer = get(service, weights, Range="bytes=0-3", If_Range='"other"')
+    assert (answer.status_code, answer.get_data()) == (200, whole.get_data())
+
+
+def test_head_tells_without_sending(service: Service, weights: str) -> None:
+    whole, head = service.api.get(weights), service.api("HEAD", weights)
+    assert head.get_data() == b""
+    for name in ("ETag", "Content-Length", "Content-Type", "Accept-Ranges", "Content-Disposition"):
+        assert head.headers[name] == whole.headers[name]
+
+
+def test_a_snapshot_that_is_not_there_is_named_with_those_that_are(service: Service, weights: str) -> None:
+    answer = service.api.get(f"{weights}?snapshot=4000")
+    assert (answer.status_code, answer.json["code"]) == (404, "no_such_snapshot")
+    assert "best, last, 5" in answer.json["detail"]
+    assert service.api.get(f"{weights}?snapshot=worst").status_code == 422
+
+
+def test_a_job_that_never_ran_has_no_weights(service: Service) -> None:
+    job = service.job()
+    answer = service.api.get(f"/v1/jobs/{job}/weights")
+    assert (answer.status_code, answer.json["code"], answer.json["state"]) == (409, "no_snapshot", "queued")
+
+
+def test_a_paused_job_answers_from_its_newest_checkpoint(stored_service: Service) -> None:
+    job = stored_service.job(epochs=1_000_000)
+    stored_service.work_a_little()
+    stored_service.api.post(f"/v1/jobs/{job}/pause")
+    first = stored_service.api.get(f"/v1/jobs/{job}/weights?snapshot=last")
+    assert first.status_code == 200
+    step = int(first.headers["Sankofa-Step"])
+    assert step == stored_service.api.get(f"/v1/jobs/{job}").json["progress"]["step"] > 0
+    assert stored_service.api.get(f"/v1/jobs/{job}/weights?snapshot={step}").get_data() == first.get_data()
+    assert stored_service.api.post(f"/v1/jobs/{job}/predict", json={"inputs": [[0, 1]]}).status_code == 200
+    stored_service.api.post(f"/v1/jobs/{job}/resume")
+    stored_service.work_a_little()
+    later = stored_service.api.get(f"/v1/jobs/{job}/weights?snapshot=last")
+    assert int(later.headers["Sankofa-Step"]) > step
+    assert later.headers["ETag"] != first.headers["ETag"]
+
+
+def test_a_cancelled_job_kept_nothing(service: Service) -> None:
+    job = service.job(epochs=1_000_000)
+    service.work_a_little()
+    service.api.post(f"/v1/jobs/{job}/cancel")
+    answer = service.api.get(f"/v1/jobs/{job}/weights")
+    assert (answer.status_code, answer.json["state"]) == (409, "cancelled")
