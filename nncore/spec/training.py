@@ -33,7 +33,7 @@ class TrainingSpec(Definition):
     network: NetworkSpec
     inputs: Annotated[
         list[ColumnName] | None,
-        Field(min_length=1, description="Columns that go in, laid side by side. Default: every column but the target."),
+        Field(min_length=1, max_length=20_000, description="Columns that go in, laid side by side. Default: every column but the target."),
     ] = None
     target: Annotated[ColumnName, Field(description="The column to learn.")]
     loss: Annotated[
@@ -53,4 +53,6 @@ class TrainingSpec(Definition):
     preprocess: list[PreprocessSpec] = Field(
         default_factory=list, max_length=8, description="Steps applied to the inputs, in order, fitted on the training rows."
     )
-    metrics: Annotated[list[MetricName] | None, Field(description='Default: ["accuracy"] where the target is classes.')] = None
+    metrics: Annotated[list[MetricName] | None, Field(max_length=16, description='Default: ["accuracy"] where the target is classes.')] = (
+        None
+    )
