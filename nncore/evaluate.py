@@ -86,10 +86,10 @@ def activated(activation: ActivationName, values: np.ndarray) -> np.ndarray:
     """The activation of float64 pre-activations (rows, units). step is 0 at exactly 0."""
     if activation == "sigmoid":
         decay = np.exp(-np.abs(values))  # never overflows
-        return np.where(values >= 0, 1.0, decay) / (1.0 + decay)
+        return np.asarray(np.where(values >= 0, 1.0, decay) / (1.0 + decay))
     if activation == "softmax":
         exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
     if activation == "step":
         return np.where(values > 0, 1.0, 0.0)
     if activation == "relu":

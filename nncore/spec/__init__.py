@@ -3,7 +3,7 @@
 training.py   TrainingSpec: what may be written, and the defaults
 limits.py     Limits: how large a job may be
 resolved.py   ResolvedSpec: every default written in, sizes computed
-resolve.py    from the one to the other, or all faults at once
+resolve.py    from the one to the other, or all faults at once; its parts are columns.py, loss.py and sizes.py
 wording.py    faults_of: pydantic's errors in plain words
 """
 

@@ -221,6 +221,11 @@ def test_all_faults_are_told_at_once():
     ]  # fmt: skip
 
 
+def test_a_fault_does_not_bring_others_that_are_none():
+    faults = refused(inputs=["x", "sise"], network=[dense(1, weight=[[1, 2, 3]])], validation={"stratified": True})
+    assert list(faults) == ["/inputs/1"]
+
+
 @pytest.mark.parametrize("units", [[10**9, 1], [10**6, 10**6, 1], [10**30, 1], [10**400, 1], [10**5000, 10**5000, 1], [50_000] * 400 + [1]])
 def test_a_network_beyond_all_limits_is_refused_at_once_and_takes_no_memory(units):
     started = time.perf_counter()

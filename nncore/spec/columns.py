@@ -1,0 +1,79 @@
+"""Which columns of the data go in and which is learned, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from nncore.faults import Faults, did_you_mean, one_of, pointer, short
+from nncore.spec.training import TrainingSpec
+from nncore.table.column import ColumnInfo
+
+LARGEST = {"float32": 3.4e38, "float64": 1e150}
+"""The largest number of a column that training in a dtype can take (squares of float64 must stay finite)."""
+
+
+def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> list[ColumnInfo]:
+    """The columns that go in; without those that cannot."""
+    if spec.inputs is None:
+        pointers = {name: "/inputs" for name in by_name if name != spec.target}
+        if not pointers:
+            faults.add(
+                "/inputs", "no_inputs", "the data has no column beside the target; add the columns to learn from", expected="at least one"
+            )
+    else:
+        pointers = {}
+        for position, name in enumerate(spec.inputs):
+            at = pointer("inputs", position)
+            if name in pointers:
+                faults.add(at, "duplicate_input", f"the column {short(name)} stands twice among the inputs; take one out", got=short(name))
+            elif name not in by_name:
+                _add_missing(at, name, by_name, faults)
+            elif name == spec.target:
+                message = f"the column {short(name)} is the target, so it cannot be an input; take it out of the inputs"
+                faults.add(at, "target_among_inputs", message, got=short(name))
+            else:
+                pointers[name] = at
+    found = []
+    for name, at in pointers.items():
+        if by_name[name].categories is None:
+            found.append(by_name[name])
+        else:
+            remedy = "leave it out of the inputs" if spec.inputs else 'name the columns of numbers in "inputs"'
+            message = (
+                f"the column {short(name)} holds text, and inputs are numbers; {remedy}, "
+                "or replace it by one column of 0 and 1 for each of its categories"
+            )
+            faults.add(at, "text_input", message, expected="a column of numbers", got="a column of text")
+    return found
+
+
+def target_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> ColumnInfo | None:
+    if spec.target not in by_name:
+        _add_missing("/target", spec.target, by_name, faults)
+    return by_name.get(spec.target)
+
+
+def _add_missing(at: str, name: str, by_name: dict[str, ColumnInfo], faults: Faults) -> None:
+    hint = did_you_mean(name, by_name) or f" It has {one_of(by_name).replace(' or ', ' and ')}."
+    faults.add(at, "no_such_column", f"the data has no column {short(name)}.{hint}", expected="a column of the data", got=short(name))
+
+
+def check_magnitudes(spec: TrainingSpec, columns: Sequence[ColumnInfo], faults: Faults) -> None:
+    most = LARGEST[spec.dtype]
+    for column in columns:
+        largest = max(abs(column.minimum or 0), abs(column.maximum or 0))
+        if largest > most:
+            remedy = ' or set "dtype" to "float64"' if spec.dtype == "float32" and largest <= LARGEST["float64"] else ""
+            at = pointer("inputs", *([spec.inputs.index(column.name)] if spec.inputs else []))
+            at = "/target" if column.name == spec.target else at
+            message = f"the column {short(column.name)} holds {largest:g}: {spec.dtype} takes numbers up to {most:g}; scale it down{remedy}"
+            faults.add(at, "too_large_number", message, expected=f"at most {most:g}", got=f"{largest:g}")
+
+
+def input_shape_of(spec: TrainingSpec, inputs: Sequence[ColumnInfo]) -> tuple[int, ...]:
+    """A single column keeps its item shape, unless a dense layer takes it; several are laid side by side."""
+    first = next((layer.type for layer in spec.network.layers if layer.type != "dropout"), "dense")
+    if len(inputs) == 1 and first != "dense" and inputs[0].item_shape:
+        return tuple(inputs[0].item_shape)
+    return (sum(prod(column.item_shape) for column in inputs),)

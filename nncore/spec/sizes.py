@@ -1,0 +1,66 @@
+"""What a job comes to, computed from a plan that is only measured, and held against the limits."""
+
+from __future__ import annotations
+
+from math import prod
+
+from nncore.faults import Faults, short
+from nncore.losses import LossSpec
+from nncore.machine.program import Program
+from nncore.spec.limits import Limits
+from nncore.spec.resolved import Sizes
+from nncore.spec.training import TrainingSpec
+
+
+def sizes_of(
+    spec: TrainingSpec,
+    loss: LossSpec | None,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...] | None,
+    rows: int,
+    validation_rows: int,
+    limits: Limits,
+    faults: Faults,
+) -> Sizes | None:
+    """The sizes, from a plan that is only measured. A size beyond its limit is a fault."""
+    training_rows = max(1, rows - validation_rows)
+    batch_size = min(spec.batch_size, training_rows)
+    steps_per_epoch = -(-training_rows // batch_size)
+    steps = steps_per_epoch * spec.epochs
+    if spec.epochs > limits.max_epochs:
+        _add_over("/epochs", "too_many_epochs", "epochs", spec.epochs, limits.max_epochs, "", faults)
+    elif steps > limits.max_steps:
+        how = f" ({steps_per_epoch:,} steps in each of {spec.epochs:,} epochs); lower epochs or raise batch_size"
+        _add_over("/epochs", "too_many_steps", "steps", steps, limits.max_steps, how, faults)
+    if output_shape is None:
+        return None
+
+    program = Program(spec.network, input_shape, loss=loss, optimizer=spec.optimizer, batch_size=batch_size)
+    parameters = program.parameter_count
+    itemsize = 8 if spec.dtype == "float64" else 4
+    target_bytes = 8 if loss is not None and loss.compares_with == "labels" else itemsize * prod(output_shape)
+    memory_bytes = program.memory_bytes(spec.dtype) + rows * (prod(input_shape) * itemsize + target_bytes)
+    if parameters > limits.max_parameters:
+        how = "; use fewer units or layers"
+        _add_over("/network", "too_many_parameters", "parameters", parameters, limits.max_parameters, how, faults)
+    elif memory_bytes > limits.max_memory_bytes:
+        how = (
+            f" (parameters, gradients, optimizer state, activations of {batch_size:,} rows, and {rows:,} rows of data); "
+            "use fewer units or a smaller batch_size"
+        )
+        _add_over("/network", "too_much_memory", "bytes of memory", memory_bytes, limits.max_memory_bytes, how, faults)
+    return Sizes(
+        rows=rows,
+        training_rows=training_rows,
+        validation_rows=validation_rows,
+        steps_per_epoch=steps_per_epoch,
+        steps=steps,
+        parameters=parameters,
+        memory_bytes=memory_bytes,
+    )
+
+
+def _add_over(at: str, code: str, unit: str, got: int, most: int, how: str, faults: Faults) -> None:
+    found = f"{got:,}" if got < 10**30 else short(got)
+    message = f"expected at most {most:,} {unit}, got {found}{how}"
+    faults.add(at, code, message, expected=f"at most {most:,} {unit}", got=found)
