@@ -90,7 +90,19 @@ class Request(FlaskRequest):
         self, total_content_length: int | None, content_type: str | None, filename: str | None = None, content_length: int | None = None
     ) -> IO[bytes]:
         """Where werkzeug puts a file of a form."""
-        return spool(context().settings.data_dir)
+        file = spool(context().settings.data_dir)
+        self._spooled.append(file)
+        return file
+
+    @cached_property
+    def _spooled(self) -> list[IO[bytes]]:
+        return []
+
+    def close(self) -> None:
+        """Close what was opened for this request, also the files of a form that was refused half-way."""
+        super().close()
+        for file in self._spooled:
+            file.close()
 
 
 def spool(folder: Path) -> IO[bytes]:

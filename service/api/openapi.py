@@ -132,6 +132,7 @@ def _finish(operation: dict[str, Any], endpoint: str, view: Any, app: OpenAPI) -
         responses["401"] = _problem("No API key was sent, or one that is not known.")
         responses["403"] = _problem(f"The key lacks the scope `{scope}`.")
         responses["503"] = _problem("The service is busy or its database out of reach; try again after `Retry-After` seconds.")
+    responses["500"] = _problem("An error of the server's own; its log has the details under `request_id`.")
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -1,0 +1,122 @@
+"""Who may do what: every route needs a key but those that say otherwise, and shows nobody what is another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.api import authentication
+from service.store.keys import Identity
+from service.store.models import ApiKey
+from tests.service.api.conftest import KEY, Caller, Service
+
+PUBLIC = {"/healthz", "/readyz"}
+BODIES: dict[str, Any] = {
+    "create_dataset": {"columns": {"x": [1, 2], "y": [0, 1]}},
+    "create_job": None,
+    "predict_with_job": {"inputs": [[0, 1]]},
+    "evaluate_network": {"network": {"layers": [{"type": "dense", "units": 1, "weight": [[1]]}]}, "inputs": [[1]]},
+}
+
+
+def operations(
+    service: Service, job: str = "job_" + "0" * 26, dataset: str = "ds_" + "0" * 26
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and operation of every route there is, with these ids."""
+    document: dict[str, Any] = service.app.api_doc  # type: ignore[attr-defined]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path.format(job_id=job, dataset_id=dataset), operation
+
+
+def test_every_route_needs_a_key(service: Service) -> None:
+    for method, path, operation in operations(service):
+        answers = {Caller(service.app, key)(method, path, json={}).status_code for key in (None, "sk_wrong", "sk_wrong\xe9")}
+        expected = {200} if path in PUBLIC else {401}
+        assert answers == expected, path
+        assert (operation["security"] == []) == (path in PUBLIC)
+
+
+def test_a_refusal_says_how_to_come_in(service: Service) -> None:
+    nobody = Caller(service.app, None).get("/v1/jobs")
+    assert (nobody.json["code"], nobody.headers["WWW-Authenticate"]) == ("missing_key", 'Bearer realm="sankofa"')
+    wrong = Caller(service.app, "wrong").get("/v1/jobs")
+    assert wrong.json["code"] == "unknown_key"
+    assert 'error="invalid_token"' in wrong.headers["WWW-Authenticate"]
+    basic = Caller(service.app, None).get("/v1/jobs", headers={"Authorization": "Basic YTpi"})
+    assert basic.json["code"] == "missing_key"
+
+
+@pytest.mark.parametrize("scopes", [["read"], ["write"], ["admin"], []])
+def test_every_route_asks_for_its_scope(service: Service, scopes: list[str]) -> None:
+    caller = service.caller("default", scopes)
+    for method, path, operation in operations(service):
+        if path in PUBLIC:
+            continue
+        (needed,) = operation["security"][0].values()
+        response = caller(method, path, json={})
+        assert (response.status_code == 403) == (needed[0] not in scopes), path
+        if response.status_code == 403:
+            assert response.json["code"] == "missing_scope"
+            assert f'scope="{needed[0]}"' in response.headers["WWW-Authenticate"]
+        if method == "GET" or operation["operationId"] in ("predict_with_job", "evaluate_network"):
+            assert needed == ["read"]
+        else:
+            assert needed == ["write"]
+
+
+def test_what_is_another_tenants_is_not_there(service: Service) -> None:
+    dataset = service.dataset()
+    job = service.job(dataset=dataset, epochs=3)
+    service.work()
+    other = service.caller("other", ["read", "write", "admin"])
+    for method, path, operation in operations(service, job, dataset):
+        if "{" not in path and job not in path and dataset not in path:
+            continue
+        body = BODIES.get(operation["operationId"])
+        theirs = other(method, path, json=body)
+        assert theirs.status_code == 404, path
+        nowhere = other(method, path.replace(job, "job_" + "0" * 26).replace(dataset, "ds_" + "0" * 26), json=body)
+        same = {name: theirs.json[name] for name in ("status", "code", "title")}
+        assert same == {name: nowhere.json[name] for name in same}
+    assert other.post("/v1/jobs", json=service.spec(dataset=dataset)).status_code == 404
+    assert other.get("/v1/jobs").json["data"] == other.get("/v1/datasets").json["data"] == []
+    assert other.get(f"/v1/jobs?dataset={dataset}").json["data"] == []
+
+
+def test_a_view_that_says_nothing_about_keys_cannot_be_served(service: Service) -> None:
+    service.app._got_first_request = False
+    service.app.add_url_rule("/open", "open", lambda: "hello")
+    with pytest.raises(AttributeError):
+        authentication.install(service.app, service.store)
+
+
+def test_a_key_is_asked_for_once_and_not_remembered_for_long(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def identify(store: object, key: str) -> Identity | None:
+        asked.append(key)
+        return Identity("default", "key_1", frozenset({"read"})) if key == "good" else None
+
+    seconds = 100.0
+    monkeypatch.setattr("service.api.authentication.keys.identify", identify)
+    monkeypatch.setattr("service.api.authentication.time.monotonic", lambda: seconds)
+    identities = authentication.Identities(service.store)
+    for key in ("good", "good", "bad", "bad"):
+        identities.identify(key)
+    assert asked == ["good", "bad", "bad"]
+    seconds += authentication.REMEMBERED_SECONDS
+    identities.identify("good")
+    assert asked == ["good", "bad", "bad", "good"]
+
+
+def test_a_key_that_was_removed_stops_opening(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "REMEMBERED_SECONDS", 0.0)
+    caller = service.caller("default", ["read"])
+    assert caller.get("/v1/jobs").status_code == 200
+    with service.store.write() as session:
+        session.delete(session.query(ApiKey).filter_by(name=caller.key).one())
+    assert caller.get("/v1/jobs").status_code == 401
+    assert Caller(service.app, KEY).get("/v1/jobs").status_code == 200

@@ -1,0 +1,148 @@
+"""The OpenAPI document is whole, and what it shows works."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.api import examples
+from service.api.datasets import XOR as XOR_DATASET
+from tests.service.api.conftest import Caller, Service
+
+OPERATIONS = {
+    "create_dataset",
+    "list_datasets",
+    "get_dataset",
+    "create_job",
+    "list_jobs",
+    "get_job",
+    "cancel_job",
+    "stop_job",
+    "pause_job",
+    "resume_job",
+    "list_job_metrics",
+    "list_job_events",
+    "list_job_snapshots",
+    "get_job_split",
+    "get_job_weights",
+    "predict_with_job",
+    "evaluate_network",
+    "check_health",
+    "check_readiness",
+}
+
+
+@pytest.fixture
+def document(service: Service) -> dict[str, Any]:
+    found: dict[str, Any] = Caller(service.app, None).get("/openapi.json").json
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for name, inner in part.items():
+            # The values of examples are data, not schemas.
+            if name not in ("example", "examples"):
+                yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+def test_every_view_is_an_operation_with_its_own_name(service: Service, document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert sorted(names) == sorted(OPERATIONS)
+    served = {view.__name__ for endpoint, view in service.app.view_functions.items() if not endpoint.startswith("docs.")}
+    assert served == OPERATIONS
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        assert operation["summary"], path
+        assert operation["description"], path
+        assert "<br" not in operation["description"]
+        assert operation["tags"]
+        statuses = set(operation["responses"])
+        assert any(status.startswith("2") for status in statuses)
+        if operation["security"]:
+            assert {"401", "403", "500", "503"} <= statuses
+        if method == "post" and "requestBody" in operation:
+            assert {"400", "413", "415", "422"} <= statuses
+        for status, response in operation["responses"].items():
+            assert response["description"], (path, status)
+            if status >= "400" and path != "/readyz":
+                assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    found = set(references(document))
+    assert found == {f"#/components/schemas/{name}" for name in schemas}
+    discriminators = re.findall(r"'mapping': \{([^}]*)\}", str(schemas))
+    assert discriminators
+    for mapping in discriminators:
+        for name in re.findall(r"schemas/(\w+)", mapping):
+            assert name in schemas
+
+
+def test_the_parameters_of_a_path_are_those_of_its_template(document: dict[str, Any]) -> None:
+    for path, _, operation in operations(document):
+        described = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"}
+        assert described == set(re.findall(r"\{(\w+)\}", path))
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (path, parameter["name"])
+            assert "anyOf" not in parameter["schema"]
+
+
+def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -> None:
+    dataset = service.dataset(XOR_DATASET)
+    job = service.job(dataset=dataset)
+    service.work()
+    sent = 0
+    for path, method, operation in operations(document):
+        address = path.format(job_id=job, dataset_id=dataset)
+        for kind, media in operation.get("requestBody", {}).get("content", {}).items():
+            shown = [example["value"] for example in media.get("examples", {}).values()]
+            if "example" in media:
+                shown.append(media["example"])
+            for body in shown:
+                sending = {"data": body} if isinstance(body, str) else {"json": _with_dataset(body, dataset)}
+                response = service.api(method.upper(), address, headers={"Content-Type": kind}, **sending)
+                assert response.status_code in (200, 201, 202), response.text
+                sent += 1
+    assert sent == 3 + len(examples.JOBS) + len(examples.NETWORKS) + 2
+
+
+def _with_dataset(body: Any, dataset: str) -> Any:
+    return {**body, "dataset": dataset} if isinstance(body, dict) and body.get("dataset") == examples.DATASET else body
+
+
+def test_the_document_is_sent_once(service: Service) -> None:
+    nobody = Caller(service.app, None)
+    first = nobody.get("/openapi.json")
+    assert nobody.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+
+
+def test_the_page_needs_nothing_from_elsewhere(service: Service) -> None:
+    nobody = Caller(service.app, None)
+    page = nobody.get("/docs")
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) == 4
+    for link in links:
+        assert "//" not in link
+        assert nobody.get(f"/{link}").status_code == 200
+    assert 'url: "openapi.json"' in nobody.get("/docs/start.js").text
