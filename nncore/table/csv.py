@@ -43,7 +43,7 @@ def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits()) -> Table:
     blocks = read_blocks(stream, limits)
     first = next(blocks, None)
     try:
-        dialect = sniff(first.lines) if first else None
+        dialect = sniff(first.lines, limits) if first else None
     except csv.Error:
         raise _unclosed_quote(1) from None
     if first is None or dialect is None:

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from nncore.errors import InvalidData
+from nncore.table.limits import TableLimits
+from nncore.table.names import too_many_columns
+
 DELIMITERS = ("\t", ";", "|", ",")
 """The comma last: it also stands inside numbers and sentences, where another character may be the delimiter."""
 _LOOKED_AT_LINES = 20
@@ -32,8 +36,11 @@ class Dialect:
     text_columns: frozenset[int]
 
 
-def sniff(lines: Sequence[str]) -> Dialect | None:
-    """The dialect of a file that begins with `lines`; None where they are all blank."""
+def sniff(lines: Sequence[str], limits: TableLimits) -> Dialect | None:
+    """The dialect of a file that begins with `lines`; None where they are all blank.
+
+    Raises InvalidData where there are too many columns, and csv.Error where a quote is not closed.
+    """
     begun = [line for line in lines[: 4 * _LOOKED_AT_LINES] if line and not line.isspace()][:_LOOKED_AT_LINES]
     delimiter = _delimiter(begun)
     reader = cells_of(iter(line + "\n" for line in lines), delimiter)
@@ -43,6 +50,8 @@ def sniff(lines: Sequence[str]) -> Dialect | None:
             break
     else:
         return None
+    if too_many := too_many_columns(len(first), limits):
+        raise InvalidData(too_many)
     header_lines = reader.line_num
     has_header = any(is_text(cell) for cell in first)
     if has_header:

@@ -11,11 +11,19 @@ from nncore.faults import pointer, short
 from nncore.table.limits import MAX_NAME_CHARACTERS, TableLimits
 
 
+def too_many_columns(count: int, limits: TableLimits) -> Fault | None:
+    """The fault of more columns than a table may have."""
+    if count <= limits.max_columns:
+        return None
+    most = f"at most {limits.max_columns:,} columns"
+    return Fault("", "too_many_columns", f"expected {most}, got {count:,}", most, f"{count:,}")
+
+
 def name_faults(names: Sequence[str], limits: TableLimits) -> Iterator[Fault]:
-    """What is wrong with the names of a table's columns, and with their number."""
-    if len(names) > limits.max_columns:
-        most = f"at most {limits.max_columns:,} columns"
-        yield Fault("", "too_many_columns", f"expected {most}, got {len(names):,}", most, f"{len(names):,}")
+    """What is wrong with the names of a table's columns, or with their number."""
+    if too_many := too_many_columns(len(names), limits):
+        yield too_many
+        return
     for position, name in enumerate(names, 1):
         if not name.strip():
             message = f"column {position}: expected a name, got an empty text; an index column is best left out of the file"
