@@ -97,7 +97,7 @@ class Client:
 
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Queue the job that `spec` describes as the API takes it: dataset, target, network, ..."""
-        response = self._connection.request("POST", "/v1/jobs", json=dict(spec), idempotency_key=idempotency_key)
+        response = self._connection.request("POST", "/v1/jobs", body=dict(spec), idempotency_key=idempotency_key)
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
     def job(self, job_id: str) -> Job:
@@ -118,7 +118,7 @@ class Client:
         """What a network with given weights computes, layer by layer: `outputs`, and per layer the sums, activations, contributions."""
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network
         body = {"network": layers, "inputs": column_list("inputs", inputs)}
-        return dict(self._connection.document(self._connection.request("POST", "/v1/networks/evaluate", json=body)))
+        return dict(self._connection.document(self._connection.request("POST", "/v1/networks/evaluate", body=body)))
 
     def dataset_id(self, data: Dataset | Table) -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import json
 import random
 import threading
 import time
@@ -64,7 +65,7 @@ class Connection:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        json: object = None,
+        body: object = None,
         content: Content | None = None,
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -72,7 +73,7 @@ class Connection:
     ) -> httpx2.Response:
         """The service's 2xx or 304 answer, after retries.
 
-        content: the body, or a function that opens it anew for every attempt.
+        body: to be sent as JSON. content: the body's bytes, or a function that opens it anew for every attempt.
         Raises Unreachable, or the Refused that the status asks for.
         """
         sent = dict(headers or {})
@@ -81,13 +82,13 @@ class Connection:
 
         def attempt() -> httpx2.Response:
             with contextlib.ExitStack() as opened:
-                body = opened.enter_context(content()) if callable(content) else content
+                sent_content = opened.enter_context(content()) if callable(content) else content
                 return self._http.request(
                     method,
                     path,
                     params={name: value for name, value in (params or {}).items() if value is not None},
-                    json=json,
-                    content=body,
+                    json=body,
+                    content=sent_content,
                     headers=sent,
                     timeout=timeout_seconds or self.timeout_seconds,
                 )
@@ -171,7 +172,7 @@ class Connection:
         if response.is_success or response.status_code == 304:
             return
         try:
-            document = httpx2.Response(response.status_code, content=response.read()).json()
+            document = json.loads(response.read())
         except ValueError:
             document = None
         problem = Problem.from_document(response.status_code, document, response.headers.get("x-request-id"))

@@ -201,7 +201,7 @@ class Job:
             sent = {name: column_list(name, values) for name, values in inputs.items()}
         else:
             sent = column_list("inputs", inputs)
-        response = self._connection.request("POST", f"/v1/jobs/{self.id}/predict", params={"snapshot": snapshot}, json={"inputs": sent})
+        response = self._connection.request("POST", f"/v1/jobs/{self.id}/predict", params={"snapshot": snapshot}, body={"inputs": sent})
         answer = self._connection.document(response)
         probabilities, labels = answer.get("probabilities"), answer.get("labels")
         return Prediction(

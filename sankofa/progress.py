@@ -13,7 +13,12 @@ from sankofa.jobs import Job
 def measures(values: dict[str, Any]) -> str:
     """Loss, validation loss and metrics on one line, e.g. `loss 0.0213  validation loss 0.0874  accuracy 0.9749`."""
     shown = {"loss": values.get("loss"), "validation loss": values.get("validation_loss"), **(values.get("metrics") or {})}
-    return "  ".join(f"{name.replace('_', ' ')} {number:.4g}" for name, number in shown.items() if number is not None)
+    return "  ".join(f"{name.replace('_', ' ')} {measure(number)}" for name, number in shown.items() if number is not None)
+
+
+def measure(number: float) -> str:
+    """A number with four decimals where that shows it, so that numbers below each other are easily compared."""
+    return f"{number:.4f}" if 1e-3 <= abs(number) < 1e4 or number == 0 else f"{number:.2e}"
 
 
 def progress_line(job: Job) -> str:
@@ -32,7 +37,7 @@ def shower(bar: Bar) -> Callable[[Job], None]:
 
     def show(job: Job) -> None:
         nonlocal last_state
-        bar.show(job.fraction, progress_line(job), title=job.state, urgent=job.state != last_state)
+        bar.show(job.fraction, progress_line(job), title=job.state, urgent=job.state != last_state and not job.terminal)
         last_state = job.state
 
     return show

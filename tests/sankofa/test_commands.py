@@ -85,7 +85,7 @@ def test_train_with_output_waits_and_writes_the_weights(use: Use, spec: str, tmp
     said = capsys.readouterr()
     assert "job_1  succeeded" in said.out
     assert f"weights: {tmp_path / 'w.safetensors'}" in said.out
-    assert "running:  50%  epoch 5/10  loss 0.25" in said.err
+    assert "running:  50%  epoch 5/10  loss 0.2500" in said.err
 
 
 def test_train_watched_with_json_says_a_line_per_change(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +154,7 @@ def test_a_job_is_shown_in_detail(use: Use, capsys: pytest.CaptureFixture[str]) 
     )
     assert run(["jobs", "job_1", "job_2"]) == Exit.DONE
     said = capsys.readouterr().out
-    assert "best: epoch 9, step 90  loss 0.1  validation loss 0.2  accuracy 0.975" in said
+    assert "best: epoch 9, step 90  loss 0.1000  validation loss 0.2000  accuracy 0.9750" in said
     assert "you may ask it to: cancel" in said
 
 

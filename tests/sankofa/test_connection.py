@@ -19,7 +19,7 @@ from tests.sankofa.fake_service import Answer, FakeService, Unplugged, problem
 @pytest.mark.parametrize("trouble", [Unplugged(), problem(503), problem(429), problem(502)])
 def test_a_post_is_repeated_under_one_idempotency_key(trouble: Answer | Unplugged) -> None:
     service = FakeService(trouble, trouble, Answer(201, {"id": 1}))
-    answer = service.connection().request("POST", "/v1/jobs", json={"a": 1})
+    answer = service.connection().request("POST", "/v1/jobs", body={"a": 1})
     assert answer.json() == {"id": 1}
     assert [request.json for request in service.requests] == [{"a": 1}] * 3
     keys = {request.headers["idempotency-key"] for request in service.requests}
