@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -39,7 +40,7 @@ class Dialect:
 def sniff(lines: Sequence[str], limits: TableLimits) -> Dialect | None:
     """The dialect of a file that begins with `lines`; None where they are all blank.
 
-    Raises InvalidData where there are too many columns, and csv.Error where a quote is not closed.
+    Raises InvalidData where there are too many columns, and csv.Error where a quote in the first row is not closed.
     """
     begun = [line for line in lines[: 4 * _LOOKED_AT_LINES] if line and not line.isspace()][:_LOOKED_AT_LINES]
     delimiter = _delimiter(begun)
@@ -59,8 +60,11 @@ def sniff(lines: Sequence[str], limits: TableLimits) -> Dialect | None:
     else:
         names = tuple(f"column_{index}" for index in range(len(first)))
         header_lines = 0
-    text_columns = frozenset(index for row in islice(reader, _LOOKED_AT_LINES) for index, cell in enumerate(row) if is_text(cell))
-    return Dialect(delimiter, names, has_header, header_lines, text_columns)
+    text_columns: set[int] = set()
+    with suppress(csv.Error):  # told by whoever reads that row
+        for row in islice(reader, _LOOKED_AT_LINES):
+            text_columns.update(index for index, cell in enumerate(row) if is_text(cell))
+    return Dialect(delimiter, names, has_header, header_lines, frozenset(text_columns))
 
 
 def is_text(cell: str) -> bool:
