@@ -7,6 +7,7 @@ here and worded there, one for each kind: a file with a million empty cells is o
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -91,7 +92,9 @@ class ColumnReader:
 
     def holds_only_text(self, cells: Sequence[str]) -> bool:
         """True where every stripped cell is known to be text, and the csv module would read it so too."""
-        return all(self._kind(cell) == "text" and '"' not in cell for cell in set(cells) - self.codes.keys())
+        longest = csv.field_size_limit()
+        new = set(cells) - self.codes.keys()
+        return all(self._kind(cell) == "text" and '"' not in cell and len(cell) <= longest for cell in new)
 
     def keep(self, piece: np.ndarray) -> None:
         if not self.is_faulty:
