@@ -68,10 +68,12 @@ class Step:
 class Steps:
     """Numbered steps, each with the seconds it took; kept in `done`, and shown where there is a console."""
 
-    def __init__(self, total: int, console: Console | None) -> None:
+    def __init__(self, total: int, console: Console | None, *, live: bool = True) -> None:
+        """live: show a step already while it is done; not where others write to the same terminal meanwhile."""
         self.done: list[dict[str, Any]] = []
         self._total = total
         self._console = console
+        self._live = live and console is not None and console.is_terminal
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Step]:
@@ -79,6 +81,9 @@ class Steps:
         quiet = Console(file=None, quiet=True)
         started = time.monotonic()
         number = f"{len(self.done) + 1:2d}/{self._total}"
+        if self._live:
+            # The cursor goes back, so that what is shown next is written over it.
+            self.say(f"{number}  {title} ...", end="\r")
         try:
             with Bar(self._console or quiet, title) as bar:
                 step = Step(bar)
@@ -90,7 +95,7 @@ class Steps:
         self.done.append({"step": title, "seconds": round(seconds, 3), "note": step.note})
         self.say(f"{number}  {title:<44}{seconds:7.2f} s   {step.note}".rstrip())
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, end: str = "\n") -> None:
         """Show lines, as they are."""
         if self._console is not None:
-            self._console.print(text, markup=False, soft_wrap=True)
+            self._console.print(text, markup=False, soft_wrap=True, end=end)

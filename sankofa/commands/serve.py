@@ -34,7 +34,7 @@ def serve(host: str | None, port: int | None, data_dir: str | None, workers: int
     """
     with stop_signals_interrupt():
         installation = Installation.find(host=host, port=port, data_dir=data_dir, workers=workers)
-        steps = Steps(3, terminal_console())
+        steps = Steps(3, terminal_console(), live=False)
         with installation.lock():
             installation.check_port()
             migrate(installation, steps)

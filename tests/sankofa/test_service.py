@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -308,6 +309,36 @@ def test_nothing_survives_a_serve_that_is_killed(own_serve: Serve) -> None:
     own_serve.process.kill()
     own_serve.process.wait()
     assert until(lambda: processes_of(own_serve.data_dir) == []) < 2.5
+
+
+def test_the_parts_run_one_by_one(tmp_path: Path) -> None:
+    """As on several machines: migrate, then an API here and a worker with its reaper there."""
+    data_dir = tmp_path / "data"
+    sankofa = [sys.executable, "-m", "sankofa"]
+    warm = subprocess.run([*sankofa, "warm", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(warm.stdout)["seconds"] > 0
+    migrated = subprocess.run([*sankofa, "migrate", "--json", "--data-dir", str(data_dir)], capture_output=True, text=True, check=True)
+    key_path = Path(json.loads(migrated.stdout)["key_path"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    api = subprocess.Popen([*sankofa, "api", "--port", str(port), "--data-dir", str(data_dir)], stderr=subprocess.DEVNULL)
+    worker = subprocess.Popen([*sankofa, "worker", "--data-dir", str(data_dir)], stderr=subprocess.DEVNULL)
+    try:
+        with Client(f"http://127.0.0.1:{port}", key_path.read_text().strip(), retries=8) as client:
+            job = client.train(LAYERS, XOR, "y", epochs=5, **OPTIONS).wait(60)
+        assert job.state == "succeeded"
+        assert any(b"worker.reaper" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_of(data_dir))
+        for process in (api, worker):
+            process.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        assert api.wait(30) == 0
+        assert processes_of(data_dir) == []
+    finally:
+        api.kill()
+        worker.kill()
+        api.wait()
+        worker.wait()
 
 
 def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
