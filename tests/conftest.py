@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,7 +34,7 @@ for _name in [name for name in os.environ if name.startswith("SANKOFA_") and nam
 WANTING = ("no ", "could not import ")  # how the reason begins when a test is skipped for want of a service or a package
 
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("deep", deadline=None, print_blob=True, max_examples=5000)
+hypothesis.settings.register_profile("deep", deadline=None, print_blob=True, max_examples=2000)
 hypothesis.settings.load_profile("default")
 
 
@@ -56,6 +56,12 @@ def _judged(report: pytest.TestReport | pytest.CollectReport) -> pytest.TestRepo
             report.outcome = "failed"
             report.longrepr = f"SANKOFA_TEST_STRICT: this test must not be skipped ({reason})"
     return report
+
+
+@pytest.fixture(scope="session")
+def test_variables() -> Mapping[str, str]:
+    """The SANKOFA_TEST_* variables that were set."""
+    return TEST_VARIABLES
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +136,9 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(migrated_postgres: str) -> str:
     """The URL of a migrated Postgres database with nothing in it but the installation's row and the default tenant."""
-    empty(migrated_postgres)
+    store = Store(migrated_postgres)
+    _empty(store)
+    store.close()
     return migrated_postgres
 
 
@@ -149,12 +157,15 @@ def store(store_url: str) -> Iterator[Store]:
     opened.close()
 
 
-def empty(url: str) -> None:
-    """Take everything out of a migrated database but what the first migration put there."""
-    opened = Store(url)
-    with opened.write() as session:
+@pytest.fixture
+def empty() -> Callable[[Store], None]:
+    """Takes everything out of a migrated database but what the first migration put there."""
+    return _empty
+
+
+def _empty(store: Store) -> None:
+    with store.write() as session:
         for table in reversed(Base.metadata.sorted_tables):
             session.execute(sa.delete(table))
         session.add(Installation(id=1, clock_offset=0.0, woken_at=0.0))
         session.add(Tenant(id="default", name="default", created_at=0.0, used_seconds=0.0, used_at=0.0))
-    opened.close()
