@@ -11,10 +11,12 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 
 from nncore.machine.cache import compiling_alone
+from nncore.machine.denormals import flush_denormals, set_flushing
 from nncore.machine.kernels import FIELDS, INTERPRETED, RATE, ROWS, STEP, VERDICT, _interpreted, jit, view
 
 # Positions in `places`: where the machine puts what it gathers, and where it finds what it looks at (NOWHERE if there is none).
@@ -39,6 +41,7 @@ def _call_address(typing, address, op, arena, integers):
         pointer = builder.inttoptr(arguments[0], convention.get_function_type(types.void, kinds).as_pointer())
         status, _ = convention.call_function(builder, pointer, types.void, kinds, arguments[1:])
         with builder.if_then(status.is_error, likely=False):
+            set_flushing(builder, llvm.IntType(1)(0))
             convention.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
@@ -93,11 +96,13 @@ def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars
     sums: the losses of the rows and their number are added, in float64, for each step that was applied.
     """
     kind = arena.dtype.type
-    largest = kind(limit)
+    flush_denormals(True)
+    largest, done = kind(limit), 0
     gradients = view(arena, places[GRADIENTS], places[PARAMETER_COUNT])
-    for number in range(scalars.shape[0]):
+    integers[VERDICT] = FINITE
+    while done < scalars.shape[0]:
         for i in range(scalars.shape[1]):
-            arena[RATE + i] = scalars[number, i]
+            arena[RATE + i] = scalars[done, i]
         rows = min(batch_size, order.size - begin)
         _gather(arena, integers, places, inputs, targets, labels, order, begin, rows)
         _run_rows(table, plan, 0, updates_from, arena, integers)
@@ -106,19 +111,21 @@ def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars
             loss += losses[i]
         if not np.isfinite(loss):
             integers[VERDICT] = LOSS_NOT_FINITE
-            return number
+            break
         beyond = False
         for i in range(gradients.size):
             beyond |= not np.abs(gradients[i]) <= largest  # true for NaN as well
         if beyond:
             integers[VERDICT] = GRADIENT_NOT_FINITE
-            return number
+            break
         _run_rows(table, plan, updates_from, plan.shape[0], arena, integers)
         sums[LOSS_SUM] += loss
         sums[ROW_SUM] += rows
         integers[STEP] += 1
         begin += rows
-    return scalars.shape[0]
+        done += 1
+    flush_denormals(False)
+    return done
 
 
 def run_blocks(table, plan, arena, integers, places, sums, inputs, targets, labels, order, outputs, block_rows):
@@ -126,6 +133,7 @@ def run_blocks(table, plan, arena, integers, places, sums, inputs, targets, labe
 
     outputs: (len(order), outputs), overwritten, or (0, outputs) when nobody wants them. sums: losses and rows are added, in float64.
     """
+    flush_denormals(True)
     begin = 0
     while begin < order.size:
         rows = min(block_rows, order.size - begin)
@@ -144,6 +152,7 @@ def run_blocks(table, plan, arena, integers, places, sums, inputs, targets, labe
                 for j in range(width):
                     outputs[begin + i, j] = block[i, j]  # a slice assignment here took 2.5 s to compile
         begin += rows
+    flush_denormals(False)
 
 
 _run_steps, _run_blocks = jit(run_steps), jit(run_blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 import tracemalloc
 from typing import Any
@@ -126,6 +127,20 @@ def test_one_bad_gradient_anywhere_is_seen(where: int, bad: float, dtype: str, o
     machine.arena[-1] = bad
     with pytest.raises(ArithmeticError, match="gradient"):
         step.loss()
+
+
+@pytest.mark.skipif(INTERPRETED or platform.machine() not in ("x86_64", "AMD64"), reason="only where they are slow")
+def test_what_adam_remembers_of_a_dead_unit_becomes_zero_and_not_a_slow_denormal(one_step: Any) -> None:
+    dead = {"type": "dense", "units": 4, "activation": "relu", "weight": [[0.0] * 4] * 4, "bias": [-1.0] * 4}
+    step = one_step([dead, {"type": "dense", "units": 1}], "mean_squared_error", dtype="float32", optimizer={"type": "adam"})
+    step.machine.optimizer_state[:3] = 1e-37
+    count, tiny = 100, np.finfo(np.float32).tiny
+    step.machine.run_steps(step.optimizer.scalars(np.arange(count)), np.zeros(SUMS), step.rows, np.tile(np.arange(5), count), 0)
+    remembered = np.abs(step.machine.optimizer_state)
+    assert not ((remembered > 0) & (remembered < tiny)).any()
+    assert (remembered > 0).any()
+    assert float(tiny) * np.float32(0.5) > 0  # this thread computes with them again
+    assert np.nextafter(np.float32(0), np.float32(1)) * np.float32(2) > 0
 
 
 @pytest.mark.skipif(INTERPRETED, reason="plain Python holds the GIL")
