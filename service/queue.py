@@ -36,6 +36,7 @@ def make_app(settings: Settings) -> Celery:
         broker_pool_acquire_timeout=5,
         broker_transport_options=_transport_options(settings),
         worker_prefetch_multiplier=1,
+        worker_lost_wait=1,  # until a killed child's message is given up; only then does its parent fetch the next one
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
