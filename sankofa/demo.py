@@ -22,8 +22,9 @@ from sankofa.installation import Installation
 from sankofa.jobs import Job
 from sankofa.logs import LogFiles
 from sankofa.preparation import compile_kernels, migrate
+from sankofa.process import describe_exit
 from sankofa.progress import measures, shower
-from sankofa.supervisor import Supervisor, describe_exit
+from sankofa.supervisor import Supervisor
 from sankofa.tensors import read_safetensors
 
 STEPS = 9

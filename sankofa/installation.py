@@ -22,7 +22,8 @@ from typing import Any
 import httpx2
 
 from sankofa.errors import InstallationFault
-from sankofa.supervisor import Part, Supervisor
+from sankofa.process import Part
+from sankofa.supervisor import Supervisor
 
 MODULES = {
     "migrate": "service.store.migrate",

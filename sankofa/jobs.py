@@ -114,7 +114,8 @@ class Job:
                 raise WaitTimeout(f"job {self.id} is {self.state} after {timeout_seconds} s, at {self.fraction:.0%}; it goes on")
             asked = time.monotonic()
             changed = self._look(wait_seconds=left)
-            time.sleep(max(0.0, LEAST_POLL_SECONDS - (time.monotonic() - asked)))
+            if not self.terminal:
+                time.sleep(max(0.0, LEAST_POLL_SECONDS - (time.monotonic() - asked)))
         if check and self.state == "failed":
             raise JobFailed(self)
         if check and self.state == "cancelled":
@@ -218,7 +219,7 @@ class Job:
         """Fetch the job, hanging up to `wait_seconds` for a change; whether it is another than before."""
         headers = {}
         if wait_seconds > 0 and self._etag:
-            headers = {"Prefer": f"wait={max(1, round(wait_seconds))}", "If-None-Match": self._etag}
+            headers = {"If-None-Match": self._etag, "Prefer": f"wait={int(wait_seconds)}"}
         response = self._connection.request(
             "GET", f"/v1/jobs/{self.id}", headers=headers, timeout_seconds=self._connection.timeout_seconds + wait_seconds
         )

@@ -7,7 +7,7 @@ import json
 
 from sankofa.display import Steps
 from sankofa.installation import Installation
-from sankofa.supervisor import run_to_end
+from sankofa.process import run_to_end
 
 
 def migrate(installation: Installation, steps: Steps) -> None:

@@ -13,7 +13,8 @@ from sankofa.display import Steps, terminal_console
 from sankofa.installation import Installation
 from sankofa.logs import PrefixedStderr
 from sankofa.preparation import compile_kernels, migrate
-from sankofa.supervisor import Supervisor, describe_exit, stop_signals_interrupt
+from sankofa.process import describe_exit
+from sankofa.supervisor import Supervisor, stop_signals_interrupt
 
 
 @click.command()

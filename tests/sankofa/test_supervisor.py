@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 import service.parent
-from sankofa import supervisor as module
+from sankofa import process as module
 from sankofa.errors import InstallationFault
-from sankofa.supervisor import Guardian, Part, Process, Supervisor, run_to_end
+from sankofa.process import Guardian, Part, Process, run_to_end
+from sankofa.supervisor import Supervisor
 
 FAKE_PARTS = Path(__file__).with_name("fake_parts.py")
 
@@ -124,7 +125,8 @@ def test_lines_arrive_under_the_name_of_their_part(tmp_path: Path) -> None:
 SUPERVISE = """
     import os, sys, time
     from pathlib import Path
-    from sankofa.supervisor import Part, Supervisor, stop_signals_interrupt
+    from sankofa.process import Part
+    from sankofa.supervisor import Supervisor, stop_signals_interrupt
     fake_parts, folder, kind, grace_seconds = sys.argv[1:]
     parts = [Part(name, [sys.executable, "-P", fake_parts, kind, folder, name], dict(os.environ)) for name in ("one", "two")]
     with stop_signals_interrupt():
@@ -181,7 +183,8 @@ def test_a_step_that_fails_says_its_last_lines(tmp_path: Path) -> None:
 def test_an_interrupted_step_leaves_nothing(tmp_path: Path) -> None:
     step = f"""
         import os, sys
-        from sankofa.supervisor import Part, run_to_end, stop_signals_interrupt
+        from sankofa.process import Part, run_to_end
+        from sankofa.supervisor import stop_signals_interrupt
         with stop_signals_interrupt():
             try:
                 run_to_end(Part("part", {command("stranger", tmp_path, "part")!r}, dict(os.environ)), print)
