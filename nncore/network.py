@@ -13,6 +13,7 @@ from nncore.layers import LayerSpec
 from nncore.machine.plan import NOWHERE, Layout, Plan, Value
 
 Shape = tuple[int, ...]
+MOST_LAYERS = 10_000  # that are looked at; an installation allows fewer
 
 
 class ParameterInfo(NamedTuple):
@@ -25,7 +26,7 @@ class ParameterInfo(NamedTuple):
 class NetworkSpec(Definition):
     """Layers, first to last. Parameters are laid out and named as in the torch.nn.Sequential of the same layers."""
 
-    layers: Annotated[list[LayerSpec], Field(min_length=1)]
+    layers: Annotated[list[LayerSpec], Field(min_length=1, max_length=MOST_LAYERS)]
 
     def shapes(self, input_shape: Sequence[int]) -> list[Shape]:
         """The shape of one item before the first layer and after each one. Raises InvalidSpec naming the layer that does not fit."""

@@ -80,7 +80,7 @@ class Slice:
             outcome = self._train(training)
         except Diverged as error:
             self._finish(Outcome.FAILED, training, ("diverged", f"{error} Try a smaller learning rate, or scale the inputs."))
-        except (InvalidData, DamagedDataset) as error:
+        except (InvalidData, InvalidFile, DamagedDataset) as error:
             self._finish(Outcome.FAILED, None, ("invalid_data", str(error)))
         except MemoryError:
             self._finish(Outcome.FAILED, None, ("out_of_memory", "The worker had not enough memory for this job."))

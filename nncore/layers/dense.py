@@ -18,11 +18,13 @@ from pydantic_core import PydanticCustomError
 from nncore.activations import ACTIVATION_CODES, ActivationName, activate, activate_backward
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.layer import Layer, Shape
-from nncore.machine.kernels import ROWS, kernel, view
-from nncore.machine.plan import NOWHERE, Plan, Value
+from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.plan import NOWHERE, Place, Plan, Value
 
-Weight = Annotated[list[list[float]], Field(min_length=1, description="(units, inputs), row by row")]
-PerUnit = Annotated[list[float], Field(min_length=1)]
+# fail_fast: a report of a million bad numbers would take more memory than the machine has.
+PerInput = Annotated[list[float], Field(fail_fast=True)]
+Weight = Annotated[list[PerInput], Field(min_length=1, fail_fast=True, description="(units, inputs), row by row")]
+PerUnit = Annotated[list[float], Field(min_length=1, fail_fast=True)]
 
 
 class Dense(Layer):
@@ -121,7 +123,9 @@ class Dense(Layer):
 
     def lower(self, plan: Plan, x: Value) -> Value:
         (units,), inputs = self.output_shape(x.shape), x.shape[0]
-        module, bound, bias_at, bias_gradient = plan.module(), inputs**-0.5, NOWHERE, NOWHERE
+        module, bound = plan.module(), inputs**-0.5
+        bias_at: Place | int = NOWHERE
+        bias_gradient: Place | int = NOWHERE
         weight = plan.parameter(f"{module}.weight", (units, inputs), bound, self.weight)
         if self.use_bias:
             bias = plan.parameter(f"{module}.bias", (units,), bound, self.given_bias())
@@ -137,7 +141,7 @@ class Dense(Layer):
 
 
 @kernel
-def dense_forward(op, arena, integers):
+def dense_forward(op: Op, arena: Array, integers: Array) -> None:
     """y = activation(x W^T + b)"""
     x_at, weight_at, bias_at, y_at, inputs, units, code = op[:7]
     rows = integers[ROWS]
@@ -152,7 +156,7 @@ def dense_forward(op, arena, integers):
 
 
 @kernel
-def dense_backward(op, arena, integers):
+def dense_backward(op: Op, arena: Array, integers: Array) -> None:
     """Overwrites the gradient of y with that of the pre-activations; then dW, db and (where wanted) dx."""
     x_at, dx_at, weight_at, dweight_at, dbias_at, y_at, dy_at, inputs, units, code = op[:10]
     rows = integers[ROWS]

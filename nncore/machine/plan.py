@@ -91,7 +91,7 @@ class Layout:
 
     @property
     def parameter_count(self) -> int:
-        return sum(parameter.size for parameter in self.parameters.values())
+        return self.sizes["parameters"]
 
     @property
     def arena_size(self) -> int:
