@@ -28,7 +28,7 @@ from service.store.workers import Process
 
 START = 1_000_000.0
 LEASE_SECONDS = 30.0
-MAX_LOSSES = 3
+MAX_LOSSES = 2
 END_STATES = {"succeeded", "failed", "stopped", "cancelled"}
 OWNED = {"running", "pausing", "stopping", "cancelling"}
 TENANTS = ("default", "second")
@@ -206,6 +206,8 @@ class Protocol(RuleBasedStateMachine):
         claim = one_of(self.live_claims(), pick)
         job, now = self.jobs[claim.job_id], self.now
         step, seconds = job.step + one_of((0, 1, 7, 40), pick // 5), one_of((0.0, 0.5, 20.0), pick // 20)
+        if action == "rewind":  # to the newest whole checkpoint, or to the beginning if another version wrote that
+            step = (job.newest() or (0,))[0] if pick % 3 else 0
         if action.startswith("finish") and job.state not in FINISHED[action.split()[1]]:
             self.refused(claim, action, step)
             return
@@ -216,10 +218,9 @@ class Protocol(RuleBasedStateMachine):
             assert found == job.state
             job.lease_until = now + LEASE_SECONDS
         elif action == "rewind":
-            back = self.restored_step(job)
-            job.step = back
-            job.metrics = {at: value for at, value in job.metrics.items() if at <= back}
-            job.checkpoints = {at: data for at, data in job.checkpoints.items() if at <= back}
+            job.step = step
+            job.metrics = {at: value for at, value in job.metrics.items() if at <= step}
+            job.checkpoints = {at: data for at, data in job.checkpoints.items() if at <= step}
         elif action == "save":
             self.model_save(job, step)
         else:
@@ -290,7 +291,9 @@ class Protocol(RuleBasedStateMachine):
 
     def late_reaper(self, pick: int) -> None:
         """It acts on what it saw a while ago."""
-        job_id, fence = one_of(self.rounds, pick)
+        renewed = [(job_id, fence) for job_id, fence in self.rounds if self.jobs[job_id].fence == fence]
+        expired_again = [(job_id, fence) for job_id, fence in self.rounds if self.is_expired(self.jobs[job_id])]
+        job_id, fence = one_of(one_of((renewed, expired_again, self.rounds), pick) or self.rounds, pick // 3)
         job = self.jobs[job_id]
         expected = job.fence == fence and self.is_expired(job)
         before = None if expected else self.contents()
@@ -318,6 +321,7 @@ class Protocol(RuleBasedStateMachine):
             names = ("state", "fence", "losses", "slices", "step", "trained_seconds", "lease_until", "worker_id", "fingerprint")
             assert {name: getattr(row, name) for name in names} == {name: getattr(job, name) for name in names}
             assert row.reason_code == job.reason
+            assert row.state != "queued" or row.runnable_since == job.runnable_since
             assert row.event_seq == len(job.events)
             self.always(row, job)
         model = self.jobs.values()
@@ -370,10 +374,6 @@ class Protocol(RuleBasedStateMachine):
     def is_live(self, claim: Claim) -> bool:
         job = self.jobs[claim.job_id]
         return job.fence == claim.fence and job.state in OWNED
-
-    def restored_step(self, job: ModelJob) -> int:
-        newest = job.newest()
-        return 0 if newest is None else newest[0]
 
     def live_claims(self) -> list[Claim]:
         return [claim for claim in self.claims if self.is_live(claim)]
@@ -441,8 +441,7 @@ class Protocol(RuleBasedStateMachine):
             case ["save"]:
                 return checkpoints.save(self.store, claim, step, step // 10, f"state {self.serial}".encode())
             case ["rewind"]:
-                back = self.restored_step(self.jobs[claim.job_id])
-                return claims.rewind(self.store, claim, back, back // 10)
+                return claims.rewind(self.store, claim, step, step // 10)
             case ["release"]:
                 return claims.release(self.store, claim, progress, metrics)
             case ["finish", outcome]:
@@ -468,7 +467,7 @@ def test_no_order_of_events_breaks_the_protocol(store_url, clock, empty):
         sa.event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
     machine = type("Protocol", (Protocol,), {"store": store, "clock": clock, "empty": staticmethod(empty)})
     settings = hypothesis.settings(
-        max_examples=hypothesis.settings().max_examples,
+        max_examples=hypothesis.settings().max_examples // (1 if store.is_sqlite else 2),  # Postgres takes three times as long
         stateful_step_count=60,
         suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much],
     )
