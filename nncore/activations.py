@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nncore.machine.kernels import exponential, jit, tangent
+from nncore.machine.exponential import exponential, tangent
+from nncore.machine.kernels import Array, jit
 
 ActivationName = Literal["linear", "sigmoid", "tanh", "relu", "softmax", "step"]
 
@@ -24,7 +25,8 @@ ACTIVATION_CODES: dict[ActivationName, int] = {
 }
 
 
-def activate(code, y):
+@jit
+def activate(code: int, y: Array) -> None:
     """y (rows, units): pre-activations, overwritten with the activations."""
     rows, units = y.shape
     flat, zero, one = y.reshape(rows * units), y.dtype.type(0), y.dtype.type(1)
@@ -53,7 +55,8 @@ def activate(code, y):
             flat[i] = one if flat[i] > zero else zero
 
 
-def activate_backward(code, y, dy):
+@jit
+def activate_backward(code: int, y: Array, dy: Array) -> None:
     """y (rows, units): the activations. dy: the gradient of y, overwritten with that of the pre-activations."""
     rows, units = y.shape
     flat, slope, zero, one = y.reshape(rows * units), dy.reshape(rows * units), y.dtype.type(0), y.dtype.type(1)
@@ -73,7 +76,3 @@ def activate_backward(code, y, dy):
                 along += dz[j] * z[j]
             for j in range(units):
                 dz[j] = z[j] * (dz[j] - along)
-
-
-activate = jit(activate, cached=False)
-activate_backward = jit(activate_backward, cached=False)

@@ -107,7 +107,7 @@ class Predictor:
         classes = self.artifact.classes
         if classes is None or list(classes) == [str(number) for number in range(len(classes))]:
             return labels
-        return np.array(classes, dtype=np.str_)[labels]
+        return np.asarray(np.array(classes, dtype=np.str_)[labels])
 
     def _refuse_overflow(self, numbers: np.ndarray, which: str) -> None:
         finite = np.isfinite(numbers).all(axis=1)

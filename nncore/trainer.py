@@ -186,7 +186,7 @@ class Trainer:
             return None, {}
         sums = np.zeros(SUMS)
         self._machine.run_blocks(sums, self._rows, self._evaluated_rows, self._outputs)
-        metrics = {name: METRICS[name](self._outputs, self._expected) for name in self.spec.metrics or ()}
+        metrics: dict[str, float] = {name: METRICS[name](self._outputs, self._expected) for name in self.spec.metrics or ()}
         if not len(self._validation_rows):
             return None, metrics
         if not np.isfinite(sums[LOSS_SUM]):

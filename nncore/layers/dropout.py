@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from nncore.layers.layer import Layer, Shape
-from nncore.machine.kernels import ROWS, SEED, STEP, kernel, view
+from nncore.machine.kernels import ROWS, SEED, STEP, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
@@ -40,7 +40,7 @@ class Dropout(Layer):
 
 
 @kernel
-def dropout(op, arena, integers):
+def dropout(op: Op, arena: Array, integers: Array) -> None:
     """y = x / (1 - rate), or 0. Backward runs it from the gradient of y to that of x: the choice is the same within a step."""
     x_at, y_at, item_size, layer, limit, scale_at = op[:6]
     size = integers[ROWS] * item_size

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from nncore.losses.loss import Loss
-from nncore.machine.kernels import ROWS, exponential, kernel, view
+from nncore.machine.exponential import exponential
+from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
@@ -29,7 +30,7 @@ class BinaryCrossEntropy(Loss):
 
 
 @kernel
-def binary_cross_entropy(op, arena, integers):
+def binary_cross_entropy(op: Op, arena: Array, integers: Array) -> None:
     logits_at, gradient_at, losses_at, targets_at, size = op[:5]
     rows, kind = integers[ROWS], arena.dtype.type
     logits, targets, losses = view(arena, logits_at, rows, size), view(arena, targets_at, rows, size), view(arena, losses_at, rows)

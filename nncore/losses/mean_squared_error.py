@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from nncore.losses.loss import Loss
-from nncore.machine.kernels import ROWS, kernel, view
+from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
@@ -20,7 +20,7 @@ class MeanSquaredError(Loss):
 
 
 @kernel
-def mean_squared_error(op, arena, integers):
+def mean_squared_error(op: Op, arena: Array, integers: Array) -> None:
     outputs_at, gradient_at, losses_at, targets_at, size = op[:5]
     rows, kind = integers[ROWS], arena.dtype.type
     outputs, targets, losses = view(arena, outputs_at, rows, size), view(arena, targets_at, rows, size), view(arena, losses_at, rows)

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from nncore.losses.loss import Loss
-from nncore.machine.kernels import ROWS, exponential, kernel, view
+from nncore.machine.exponential import exponential
+from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
@@ -31,7 +32,7 @@ class SoftmaxCrossEntropy(Loss):
 
 
 @kernel
-def softmax_cross_entropy(op, arena, integers):
+def softmax_cross_entropy(op: Op, arena: Array, integers: Array) -> None:
     """Leaves the gradient of the logits in `exponentials` when the plan trains."""
     logits_at, exponentials_at, losses_at, labels_at, classes, training = op[:6]
     rows, kind = integers[ROWS], arena.dtype.type

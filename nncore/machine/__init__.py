@@ -1,7 +1,8 @@
 """What runs a network: the plan (rows of kernel and integers over one flat arena) and the compiled loop that runs its steps.
 
     plan.py         layers are lowered into it: rows, and places in the regions of the arena
-    kernels.py      the decorator of kernels, and what kernels share: view, exponential, tangent
+    kernels.py      the decorator of kernels, and the rules they keep
+    exponential.py  e^x and tanh(x), vectorised
     run.py          the compiled loops: run_steps (training) and run_blocks (evaluation)
     denormals.py    numbers too small to be normal are taken for 0
     program.py      a network lowered: its two plans and the layout they share

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from nncore.machine.cache import compiling_alone
 from nncore.machine.denormals import flush_denormals, set_flushing
-from nncore.machine.kernels import FIELDS, INTERPRETED, RATE, ROWS, STEP, VERDICT, _interpreted, jit, view
+from nncore.machine.kernels import FIELDS, INTERPRETED, RATE, ROWS, STEP, VERDICT, Array, Op, _interpreted, jit_on_disk, view
 
 # Positions in `places`: where the machine puts what it gathers, and where it finds what it looks at (NOWHERE if there is none).
 INPUTS, TARGETS, LABELS, ROW_LOSSES, OUTPUTS, GRADIENTS, PARAMETER_COUNT, PLACES = range(8)
@@ -33,10 +33,10 @@ assert FIELDS == 16  # written out below
 
 
 @intrinsic
-def _call_address(typing, address, op, arena, integers):
+def _call_address(typing: Any, address: Any, op: Any, arena: Any, integers: Any) -> Any:
     """Call the compiled kernel at an address, by numba's own convention, so that exceptions pass through."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kinds, convention = signature.args[1:], context.call_conv
         pointer = builder.inttoptr(arguments[0], convention.get_function_type(types.void, kinds).as_pointer())
         status, _ = convention.call_function(builder, pointer, types.void, kinds, arguments[1:])
@@ -48,24 +48,26 @@ def _call_address(typing, address, op, arena, integers):
     return types.void(address, op, arena, integers), generate
 
 
-def _call_interpreted(address, op, arena, integers):
+def _call_interpreted(address: int, op: Op, arena: Array, integers: Array) -> None:
     with np.errstate(all="ignore"):  # as machine code does: hashes wrap around, and overflow is looked for afterwards
         _interpreted[int(address)](tuple(int(field) for field in op), arena, integers)
 
 
-call_address = _call_interpreted if INTERPRETED else _call_address
+call_address: Any = _call_interpreted if INTERPRETED else _call_address
 
 
 @numba.njit
-def _run_rows(table, plan, first, last, arena, integers):
+def _run_rows(addresses: Array, plan: Array, first: int, last: int, arena: Array, integers: Array) -> None:
     for at in range(first, last):
         r = plan[at]
         op = (r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15], r[16])
-        call_address(table[r[0]], op, arena, integers)
+        call_address(addresses[r[0]], op, arena, integers)
 
 
 @numba.njit
-def _gather(arena, integers, places, inputs, targets, labels, order, begin, rows):
+def _gather(
+    arena: Array, integers: Array, places: Array, inputs: Array, targets: Array, labels: Array, order: Array, begin: int, rows: int
+) -> None:
     """Copy the next `rows` rows of the data, in the order of `order`, to where the plan wants them."""
     integers[ROWS] = rows
     width = inputs.shape[1]
@@ -87,7 +89,23 @@ def _gather(arena, integers, places, inputs, targets, labels, order, begin, rows
             classes[i] = labels[order[begin + i]]
 
 
-def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars, sums, inputs, targets, labels, order, begin, batch_size):
+def run_steps(
+    addresses: Array,
+    plan: Array,
+    updates_from: int,
+    arena: Array,
+    integers: Array,
+    places: Array,
+    limit: float,
+    scalars: Array,
+    sums: Array,
+    inputs: Array,
+    targets: Array,
+    labels: Array,
+    order: Array,
+    begin: int,
+    batch_size: int,
+) -> int:
     """Run one step for each row of `scalars`; how many were applied (fewer: the next one was not finite).
 
     A step takes the next batch_size rows of `order`, from `begin` on, or those that are left. Forward and backward run, then loss and
@@ -105,7 +123,7 @@ def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars
             arena[RATE + i] = scalars[done, i]
         rows = min(batch_size, order.size - begin)
         _gather(arena, integers, places, inputs, targets, labels, order, begin, rows)
-        _run_rows(table, plan, 0, updates_from, arena, integers)
+        _run_rows(addresses, plan, 0, updates_from, arena, integers)
         losses, loss = view(arena, places[ROW_LOSSES], rows), 0.0
         for i in range(rows):
             loss += losses[i]
@@ -118,7 +136,7 @@ def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars
         if beyond:
             integers[VERDICT] = GRADIENT_NOT_FINITE
             break
-        _run_rows(table, plan, updates_from, plan.shape[0], arena, integers)
+        _run_rows(addresses, plan, updates_from, plan.shape[0], arena, integers)
         sums[LOSS_SUM] += loss
         sums[ROW_SUM] += rows
         integers[STEP] += 1
@@ -128,7 +146,20 @@ def run_steps(table, plan, updates_from, arena, integers, places, limit, scalars
     return done
 
 
-def run_blocks(table, plan, arena, integers, places, sums, inputs, targets, labels, order, outputs, block_rows):
+def run_blocks(
+    addresses: Array,
+    plan: Array,
+    arena: Array,
+    integers: Array,
+    places: Array,
+    sums: Array,
+    inputs: Array,
+    targets: Array,
+    labels: Array,
+    order: Array,
+    outputs: Array,
+    block_rows: int,
+) -> None:
     """Evaluate the rows of the data that `order` names, block by block.
 
     outputs: (len(order), outputs), overwritten, or (0, outputs) when nobody wants them. sums: losses and rows are added, in float64.
@@ -138,7 +169,7 @@ def run_blocks(table, plan, arena, integers, places, sums, inputs, targets, labe
     while begin < order.size:
         rows = min(block_rows, order.size - begin)
         _gather(arena, integers, places, inputs, targets, labels, order, begin, rows)
-        _run_rows(table, plan, 0, plan.shape[0], arena, integers)
+        _run_rows(addresses, plan, 0, plan.shape[0], arena, integers)
         if places[ROW_LOSSES] >= 0:
             losses, loss = view(arena, places[ROW_LOSSES], rows), 0.0
             for i in range(rows):
@@ -155,7 +186,7 @@ def run_blocks(table, plan, arena, integers, places, sums, inputs, targets, labe
     flush_denormals(False)
 
 
-_run_steps, _run_blocks = jit(run_steps), jit(run_blocks)
+_run_steps, _run_blocks = jit_on_disk(run_steps), jit_on_disk(run_blocks)
 
 
 @cache
@@ -163,7 +194,7 @@ def loops(dtype: np.dtype[Any]) -> tuple[Any, Any]:
     """run_steps and run_blocks for arenas of this dtype, compiled or loaded. Data may be read-only: a mapped file, for example."""
     if INTERPRETED:
         return run_steps, run_blocks
-    number = numba.from_dtype(np.dtype(dtype))
+    number: Any = numba.from_dtype(np.dtype(dtype))
     whole, index = types.int64[::1], types.int64
     matrix, names = types.Array(number, 2, "C", readonly=True), types.Array(types.int64, 1, "C", readonly=True)
     data, sums = (matrix, matrix, names, names), types.float64[::1]

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from nncore.machine.kernels import RATE, ROOT_SCALE, kernel, view
+from nncore.machine.kernels import RATE, ROOT_SCALE, Array, Op, kernel, view
 from nncore.machine.plan import Plan
 from nncore.optimizers.optimizer import LearningRate, Optimizer
 
@@ -47,7 +47,7 @@ class Adam(Optimizer):
 
 
 @kernel
-def adam(op, arena, integers):
+def adam(op: Op, arena: Array, integers: Array) -> None:
     parameters_at, gradients_at, means_at, squares_at, size, constants_at = op[:6]
     parameters, gradients = view(arena, parameters_at, size), view(arena, gradients_at, size)
     means, squares, constants = view(arena, means_at, size), view(arena, squares_at, size), view(arena, constants_at, 5)

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from nncore.machine.kernels import RATE, kernel, view
+from nncore.machine.kernels import RATE, Array, Op, kernel, view
 from nncore.machine.plan import Plan
 from nncore.optimizers.optimizer import LearningRate, Optimizer
 
@@ -48,7 +48,7 @@ class SGD(Optimizer):
 
 
 @kernel
-def sgd(op, arena, integers):
+def sgd(op: Op, arena: Array, integers: Array) -> None:
     parameters_at, gradients_at, size = op[:3]
     parameters, gradients, rate = view(arena, parameters_at, size), view(arena, gradients_at, size), arena[RATE]
     for i in range(size):
@@ -56,7 +56,7 @@ def sgd(op, arena, integers):
 
 
 @kernel
-def momentum(op, arena, integers):
+def momentum(op: Op, arena: Array, integers: Array) -> None:
     parameters_at, gradients_at, buffer_at, size, momentum_at, nesterov = op[:6]
     parameters, gradients, rate = view(arena, parameters_at, size), view(arena, gradients_at, size), arena[RATE]
     buffer, keep = view(arena, buffer_at, size), arena[momentum_at]
