@@ -120,6 +120,7 @@ def compiling_alone() -> Iterator[None]:
         if fcntl is None:
             yield
             return
+        cache_folder().mkdir(mode=0o700, parents=True, exist_ok=True)  # it may have been taken away since
         with open(cache_folder() / "lock", "ab") as lock:
             deadline = time.monotonic() + LOCK_WAIT_SECONDS
             while time.monotonic() < deadline:

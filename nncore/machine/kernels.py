@@ -56,6 +56,15 @@ def jit_on_disk(function: Callable[..., Any]) -> Any:
     return compiled
 
 
+def compile_result(compiled: Any, signature: Any) -> Any:
+    """numba's result for one signature: compiled, or loaded from the disk."""
+    with compiling_alone():
+        try:
+            return compiled.get_compile_result(signature)
+        except OSError:  # it was compiled and could not be kept: a full disk, a folder that somebody took away
+            return compiled.get_compile_result(signature)
+
+
 class Kernel:
     """A kernel, compiled once for every dtype it is used with, and called by its address."""
 
@@ -78,8 +87,7 @@ class Kernel:
         if INTERPRETED:
             _interpreted[id(self.function)] = self.function
             return id(self.function)
-        with compiling_alone():
-            result = self.function.get_compile_result(kernel_signature(dtype))
+        result = compile_result(self.function, kernel_signature(dtype))
         return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
 
 

@@ -15,9 +15,21 @@ from llvmlite import ir as llvm
 from numba import types
 from numba.extending import intrinsic
 
-from nncore.machine.cache import compiling_alone
 from nncore.machine.denormals import flush_denormals, set_flushing
-from nncore.machine.kernels import FIELDS, INTERPRETED, RATE, ROWS, STEP, VERDICT, Array, Op, _interpreted, jit_on_disk, view
+from nncore.machine.kernels import (
+    FIELDS,
+    INTERPRETED,
+    RATE,
+    ROWS,
+    STEP,
+    VERDICT,
+    Array,
+    Op,
+    _interpreted,
+    compile_result,
+    jit_on_disk,
+    view,
+)
 
 # Positions in `places`: where the machine puts what it gathers, and where it finds what it looks at (NOWHERE if there is none).
 INPUTS, TARGETS, LABELS, ROW_LOSSES, OUTPUTS, GRADIENTS, PARAMETER_COUNT, PLACES = range(8)
@@ -201,9 +213,8 @@ def loops(dtype: np.dtype[Any]) -> tuple[Any, Any]:
     machine = (number[::1], whole, whole)
     steps = (whole, types.int64[:, ::1], index, *machine, types.float64, types.float64[:, ::1], sums, *data, index, index)
     blocks = (whole, types.int64[:, ::1], *machine, sums, *data, number[:, ::1], index)
-    with compiling_alone():
-        # The entry points, not the dispatchers: those would compile again for every mixture of writable and read-only data.
-        return (
-            _run_steps.get_compile_result(types.int64(*steps)).entry_point,
-            _run_blocks.get_compile_result(types.void(*blocks)).entry_point,
-        )
+    # The entry points, not the dispatchers: those would compile again for every mixture of writable and read-only data.
+    return (
+        compile_result(_run_steps, types.int64(*steps)).entry_point,
+        compile_result(_run_blocks, types.void(*blocks)).entry_point,
+    )

@@ -114,3 +114,24 @@ def test_old_folders_are_forgotten_and_the_recent_stay(tmp_path: Path) -> None:
     own = where_kernels_go(tmp_path)
     left = {path.name for path in (tmp_path / "kernels").iterdir()}
     assert left == {own.name, *(f"version{age}" for age in range(FOLDERS_KEPT))}
+
+
+FOLDER_TAKEN_AWAY = """
+import os, shutil
+from pathlib import Path
+import numba.core.caching
+from nncore.machine.cache import cache_folder
+from nncore.optimizers.sgd import momentum, sgd
+shutil.rmtree(cache_folder().parent)
+addresses = [sgd.address(__import__("numpy").dtype("float32"))]
+
+def full(*arguments):
+    raise OSError(28, "No space left on device")
+numba.core.caching.IndexDataCacheFile.save = full
+addresses += [momentum.address(__import__("numpy").dtype("float32"))]
+print(all(addresses))
+"""
+
+
+def test_kernels_are_compiled_even_where_they_cannot_be_kept(tmp_path: Path) -> None:
+    assert output(python(FOLDER_TAKEN_AWAY, cache=tmp_path)) == "True"
