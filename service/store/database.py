@@ -24,7 +24,6 @@ from service.store.models import Installation
 
 SQLITE_PRAGMAS = (
     "PRAGMA busy_timeout = 10000",
-    "PRAGMA auto_vacuum = INCREMENTAL",  # has effect only before the first table
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -36,6 +35,7 @@ NEWEST_TIME = """
         UNION ALL SELECT max(runnable_since) FROM job UNION ALL SELECT max(heartbeat_at) FROM job
     )
 """
+GIVEN_BACK_PAGES = 1000  # in one transaction, so that others need not wait long
 POSTGRES_ARGUMENTS = {
     "client_encoding": "utf8",  # else a database without an encoding of its own (SQL_ASCII) answers in bytes
     "connect_timeout": 5,
@@ -95,6 +95,19 @@ class Store:
         """An INSERT that knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
         return (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
 
+    def give_back_pages(self) -> None:
+        """Give the disk back what deletes left unused, a little at a time. On SQLite; Postgres sees to it itself."""
+        if not self.is_sqlite:
+            return
+        with _translated(), self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            try:
+                while driver.execute("PRAGMA freelist_count").fetchone()[0]:
+                    driver.executescript(f"PRAGMA incremental_vacuum({GIVEN_BACK_PAGES})")  # `execute` would free one page
+            except sqlite3.OperationalError as error:
+                raise StoreBusy("The database is locked.") from error
+
     def close(self) -> None:
         """Close every connection of this process."""
         self.engine.dispose()
@@ -127,6 +140,8 @@ class Store:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where _begin_sqlite says
     connection.create_function("floor", 1, math.floor, deterministic=True)  # not every build of SQLite has it
+    if connection.execute("PRAGMA page_count").fetchone()[0] == 0:  # it has effect only before the first table, and takes the write lock
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     for pragma in SQLITE_PRAGMAS:
         connection.execute(pragma)
 
