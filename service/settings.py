@@ -12,9 +12,10 @@ import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 PREFIX = "SANKOFA_"
 # Read by others than `Settings`: the client's address, where nncore keeps compiled kernels, and who supervises this process.
@@ -36,7 +37,7 @@ def default_data_dir() -> Path:
 class Settings(BaseModel):
     """What an installation is told. Field `x` is read from the variable `SANKOFA_X`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ignored_types=(cached_property,))
 
     data_dir: Path = Field(
         default_factory=default_data_dir, description="Private folder: SQLite database, embedded broker, caches, first key."
@@ -90,6 +91,8 @@ class Settings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
         """The settings that `environment` (default: this process's) asks for; `overrides` that are not None go before it.
 
+        An empty variable is one that is not set.
+
         Raises InvalidSettings naming every unknown variable and every value that cannot be used.
         """
         environment = os.environ if environment is None else environment
@@ -97,21 +100,36 @@ class Settings(BaseModel):
         given: dict[str, object] = {}
         faults = []
         for variable, text in environment.items():
-            if not variable.startswith(PREFIX) or variable in FOREIGN_NAMES:
+            if not variable.startswith(PREFIX) or variable in FOREIGN_NAMES or not text:
                 continue
             if variable in names:
                 given[names[variable]] = text
             else:
-                close = difflib.get_close_matches(variable, names, 1)
-                faults.append(f"{variable}: there is no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+                close = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), cls.model_fields, 1)
+                faults.append(f"{variable}: there is no such setting" + (f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""))
         given.update({name: value for name, value in overrides.items() if value is not None})
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
-            faults += [f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
+            faults += [_told(fault) for fault in error.errors()]
         if faults:
             raise InvalidSettings("\n".join(faults))
         return settings
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuse settings that contradict each other."""
+        if self.heartbeat_seconds >= self.lease_seconds:
+            raise ValueError(
+                f"SANKOFA_HEARTBEAT_SECONDS: {self.heartbeat_seconds:g} is not less than SANKOFA_LEASE_SECONDS, {self.lease_seconds:g}: "
+                "every lease would end before it is renewed"
+            )
+        if self.api_streams >= self.api_threads:
+            raise ValueError(
+                f"SANKOFA_API_STREAMS: {self.api_streams} is not less than SANKOFA_API_THREADS, {self.api_threads}: "
+                "streams would leave no thread for requests"
+            )
+        return self
 
     def to_environment(self) -> dict[str, str]:
         """The variables that give these settings to a child process; defaults are left out."""
@@ -149,6 +167,13 @@ class Settings(BaseModel):
         if self.broker.startswith("filesystem:"):
             for folder in (self.broker_dir, self.broker_dir / "processed", self.broker_dir / "control"):
                 folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _told(fault: ErrorDetails) -> str:
+    """One line about a fault that pydantic found."""
+    if not fault["loc"]:  # one of `_agree`, which names its variables
+        return fault["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}, got {fault['input']!r}"
 
 
 def main() -> int:
