@@ -71,8 +71,8 @@ def test_a_kernel_whose_callee_changed_in_another_file_is_compiled_again(tmp_pat
 
 def test_processes_that_compile_at_once_do_not_spoil_each_others_kernels(tmp_path: Path) -> None:
     together = [python(WARM, dtype, cache=tmp_path) for dtype in ("float32", "float64", "float32")]
-    compiled_anew = [output(process) for process in together]
-    assert sorted(compiled_anew) == ["0 False", "0 False", "2 False"]  # of two that want the same, one compiles and one loads
+    loaded = [int(output(process).split()[0]) for process in together]
+    assert sum(loaded) == 2  # each of the 2 kernels is compiled once for each of the 2 dtypes: the third process loads, whichever that is
     for dtype in ("float32", "float64"):
         assert output(python(WARM, dtype, cache=tmp_path)) == "2 False"
 
