@@ -98,6 +98,9 @@ class Dense(Layer):
                     got=str(list(input_shape)),
                 )
             )
+        if input_shape[0] < 1:
+            message = "a dense layer takes at least one input, got none; send items that are not empty"
+            raise InvalidSpec(Fault("", "shape_mismatch", message, expected="at least 1 input", got="0"))
         if self.weight is not None and len(self.weight[0]) != input_shape[0]:
             raise InvalidSpec(
                 Fault(

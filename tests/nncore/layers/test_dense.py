@@ -97,7 +97,10 @@ def test_a_wrong_definition_is_refused_at_the_field(wrong: dict[str, Any], field
     assert says in refused.value.errors()[0]["msg"]
 
 
-@pytest.mark.parametrize(("shape", "pointer", "says"), [((3, 2), "", '"flatten"'), ((3,), "/weight", "3 inputs come in")])
+@pytest.mark.parametrize(
+    ("shape", "pointer", "says"),
+    [((3, 2), "", '"flatten"'), ((), "", '"flatten"'), ((0,), "", "at least one"), ((3,), "/weight", "3 inputs come in")],
+)
 def test_a_shape_that_does_not_fit_is_refused(shape: tuple[int, ...], pointer: str, says: str) -> None:
     with pytest.raises(InvalidSpec) as refused:
         Dense(units=1, weight=[[1.0, 2.0]]).output_shape(shape)
