@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from nncore.artifact import Artifact, artifact_of
 from nncore.checkpoint import State, about, spec_digest, to_bytes_array
+from nncore.epoch_evaluation import EpochEvaluation
 from nncore.errors import CheckpointMismatch, Diverged
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
-from nncore.metrics import METRICS
 from nncore.report import Best, Report
 from nncore.streams import generator_state, set_generator_state, stream
 
@@ -44,7 +45,6 @@ class Trainer:
         self._machine.initialise(stream(spec.seed, "init"))
         self._rows = Rows.of(data.inputs, data.targets, data.labels)
         self._training_rows = np.ascontiguousarray(data.training_rows, dtype=np.int64)
-        self._validation_rows = np.ascontiguousarray(data.validation_rows, dtype=np.int64)
         self._steps_per_epoch = -(-len(self._training_rows) // spec.batch_size)
         self._epoch, self._sums = 0, np.zeros(SUMS)
         self._shuffle = stream(spec.seed, "shuffle")
@@ -55,17 +55,7 @@ class Trainer:
         self._last: Report | None = None
         self._best: Report | None = None
         self._best_parameters = np.empty_like(self._machine.parameters)
-        self._prepare_evaluation()
-
-    def _prepare_evaluation(self) -> None:
-        """At epoch ends: the validation rows; without them the training rows, and only if metrics are wanted."""
-        held_out = len(self._validation_rows) > 0
-        wanted = self._validation_rows if held_out else self._training_rows
-        self._evaluated_rows = wanted if held_out or self.spec.metrics else wanted[:0]
-        kept = len(self._evaluated_rows) if self.spec.metrics else 0
-        self._outputs = np.empty((kept, self._machine.program.evaluation.outputs.size), self._machine.dtype)
-        expected = self._rows.labels if self.spec.loss.compares_with == "labels" else self._rows.targets
-        self._expected = expected[self._evaluated_rows[:kept]]
+        self._evaluation = EpochEvaluation(self._machine, self._rows, spec, data)
 
     @property
     def step(self) -> int:
@@ -127,22 +117,28 @@ class Trainer:
             yield self._advance(call_seconds)
 
     def _advance(self, call_seconds: float) -> Report:
-        """Run until the epoch ends or the time is up."""
+        """Run until the epoch ends, with its evaluation, or the time is up."""
         started = now = time.perf_counter()
-        ended = self.step == (self._epoch + 1) * self._steps_per_epoch  # so it is only after the validation loss was not finite
-        while not ended:
+        left = call_seconds
+        while not self._all_steps_done():
             done = self._run_steps()
-            ended = self.step == (self._epoch + 1) * self._steps_per_epoch
             before, now = now, time.perf_counter()
             left = call_seconds - (now - started)
             if left <= 0:
                 break
             fitting = int(left * done / max(now - before, 1e-9))
             self._steps_per_call = max(1, min(fitting, self._steps_per_call * 8))
-        if ended:
-            return self._end_epoch(started)
+        ended = self._all_steps_done() and self._evaluation.advance(left)
         self._seconds += time.perf_counter() - started
-        return Report(self.step, self._epoch, False, self._sums[LOSS_SUM] / self._sums[ROW_SUM], seconds=self._seconds)
+        return self._end_epoch() if ended else Report(self.step, self._epoch, False, self._loss(), seconds=self._seconds)
+
+    def _all_steps_done(self) -> bool:
+        """Whether only the evaluation of the epoch is left."""
+        return self.step == (self._epoch + 1) * self._steps_per_epoch
+
+    def _loss(self) -> float:
+        """The mean loss of the rows seen in the epoch."""
+        return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM])
 
     def _run_steps(self) -> int:
         """One compiled call, within the epoch; how many steps it ran."""
@@ -163,35 +159,27 @@ class Trainer:
         """The order of the training rows in the present epoch."""
         return self._shuffle.permutation(self._training_rows) if self.spec.shuffle else self._training_rows
 
-    def _end_epoch(self, started: float) -> Report:
-        """Evaluate, keep the parameters if they are the best, and make ready for the next epoch."""
-        loss = float(self._sums[LOSS_SUM] / self._sums[ROW_SUM])
-        validation_loss, metrics = self._evaluate()
-        self._epoch += 1
-        self._sums[:] = 0
-        self._order = None
-        self._shuffle_state = generator_state(self._shuffle)
-        self._seconds += time.perf_counter() - started
+    def _end_epoch(self) -> Report:
+        """Judge the epoch, keep the parameters if they are the best, and make ready for the next."""
+        loss, validation_loss = self._loss(), self._evaluation.validation_loss
+        if validation_loss is not None and not isfinite(validation_loss):
+            self._evaluation.restart()
+            raise Diverged(self.step, self._epoch, "validation loss")
         judged = loss if validation_loss is None else validation_loss
         is_best = self._best is None or judged < self._best.judged_by
+        metrics = self._evaluation.metrics()
+        self._epoch += 1
+        self._begin_epoch()
         report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds)
         if is_best:
             self._best = report
             self._best_parameters[:] = self._machine.parameters
         return report
 
-    def _evaluate(self) -> tuple[float | None, dict[str, float]]:
-        """The validation loss (None when no rows are held out), and the metrics."""
-        if not len(self._evaluated_rows):
-            return None, {}
-        sums = np.zeros(SUMS)
-        self._machine.run_blocks(sums, self._rows, self._evaluated_rows, self._outputs)
-        metrics: dict[str, float] = {name: METRICS[name](self._outputs, self._expected) for name in self.spec.metrics or ()}
-        if not len(self._validation_rows):
-            return None, metrics
-        if not np.isfinite(sums[LOSS_SUM]):
-            raise Diverged(self.step, self._epoch, "validation loss")
-        return float(sums[LOSS_SUM] / sums[ROW_SUM]), metrics
+    def _begin_epoch(self) -> None:
+        self._sums[:] = 0
+        self._evaluation.restart()
+        self._order, self._shuffle_state = None, generator_state(self._shuffle)
 
     # State
 
@@ -224,9 +212,9 @@ class Trainer:
         if self._best is not None:
             self._best_parameters[:] = state["best_parameters"]
         self._machine.step, self._epoch = (int(number) for number in state["position"])
-        self._sums[:] = state["sums"]
         set_generator_state(self._shuffle, state["shuffle"])
-        self._order, self._shuffle_state = None, state["shuffle"].copy()  # the order of a begun epoch is drawn again
+        self._begin_epoch()  # the order of a begun epoch is drawn again, its evaluation begun again
+        self._sums[:] = state["sums"]
 
     def _refuse_a_foreign(self, state: Mapping[str, np.ndarray], has_best: bool) -> None:
         own = self.state() | {"best_parameters": self._best_parameters}
@@ -244,4 +232,4 @@ class Trainer:
             raise CheckpointMismatch("the state belongs to another spec or other data; use those it was taken with")
 
     def _digest(self) -> np.ndarray:
-        return spec_digest(self.spec, len(self._training_rows), len(self._validation_rows))
+        return spec_digest(self.spec, len(self._training_rows), len(self.data.validation_rows))

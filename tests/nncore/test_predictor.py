@@ -38,7 +38,7 @@ def test_predictions_are_the_outputs_of_training_bit_for_bit(dtype: str, job: An
     trainer = trained(job, blobs, dtype=dtype, preprocess=[{"type": "standardize"}])
     prediction = Predictor(trainer.artifact("last")).predict({"x": blobs["x"]})
     assert prediction.outputs.dtype == dtype
-    assert prediction.outputs.tobytes() == trainer._outputs.tobytes()
+    assert prediction.outputs.tobytes() == trainer._evaluation._outputs.tobytes()
     assert prediction.labels is not None
     assert (prediction.labels == blobs["y"]).mean() == trainer.last_report.metrics["accuracy"]
 
