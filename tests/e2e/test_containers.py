@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE = "sankofa-test"
-ON_A_USERS_MACHINE = {"POSTGRES_PASSWORD": secrets.token_hex(16), "REDIS_PASSWORD": secrets.token_hex(16)}
+PASSWORDS = {"POSTGRES_PASSWORD": secrets.token_hex(16), "REDIS_PASSWORD": secrets.token_hex(16)}
 # A lease that no test outlives: a job that goes on was given up, or taken from a process that was seen to be dead.
 PATIENT_LEASE = {"SANKOFA_LEASE_SECONDS": "600", "SANKOFA_HEARTBEAT_SECONDS": "1", "SANKOFA_REAPER_SECONDS": "1"}
 CHECKPOINTS = {"SANKOFA_CHECKPOINT_SECONDS": "0.5", "SANKOFA_CHECKPOINT_SHARE": "0.2"}
@@ -64,7 +64,7 @@ class Containers:
         self._folder = folder
         shutil.copy(REPOSITORY / "docker-compose.yml", folder)
         (folder / "docker-compose.override.yml").write_text(json.dumps(OVERRIDE))
-        secret = {**ON_A_USERS_MACHINE, "SANKOFA_API_KEY": self.key, "SANKOFA_IMAGE": IMAGE, "PUBLISH": f"127.0.0.1:{port}"}
+        secret = {**PASSWORDS, "SANKOFA_API_KEY": self.key, "SANKOFA_IMAGE": IMAGE, "PUBLISH": f"127.0.0.1:{port}"}
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in secret.items()))
 
     def compose(self, *arguments: str) -> str:
