@@ -16,6 +16,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -102,16 +103,29 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_server: str) -> Iterator[str]:
     """The URL of a migrated Postgres database of this test session."""
-    name = f"sankofa_test_{secrets.token_hex(6)}"
-    with _administrator(postgres_server) as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")  # it need not outlive a power cut
-    url = sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
-    try:
+    with _new_postgres(postgres_server) as url:
         _migrate(url)
         yield url
+
+
+@pytest.fixture
+def fresh_postgres_url(postgres_server: str) -> Iterator[str]:
+    """The URL of a Postgres database in which there is nothing at all."""
+    with _new_postgres(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def _new_postgres(server: str) -> Iterator[str]:
+    """A database of its own on `server`, dropped at the end."""
+    name = f"sankofa_test_{secrets.token_hex(6)}"
+    with _administrator(server) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")  # it need not outlive a power cut
+    try:
+        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
-        with _administrator(postgres_server) as connection:
+        with _administrator(server) as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 

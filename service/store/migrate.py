@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -38,9 +39,34 @@ def alembic_config(connection: sa.Connection | None = None) -> Config:
 
 def upgrade(store: Store, revision: str = "head") -> None:
     """Bring the schema to `revision`. Several processes may ask at once: one does it, the others find it done."""
-    with store.engine.execution_options(begin="BEGIN EXCLUSIVE").begin() as connection:
-        if not store.is_sqlite:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+    (_upgrade_sqlite if store.is_sqlite else _upgrade_postgres)(store, revision)
+
+
+def _upgrade_sqlite(store: Store, revision: str) -> None:
+    """SQLite changes many a table by making it anew: without foreign keys meanwhile, or dropping the old one would ask for its rows."""
+    with store.engine.execution_options(begin="BEGIN EXCLUSIVE").connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("PRAGMA foreign_keys = OFF")  # has effect only outside a transaction
+        try:
+            with connection.begin():
+                command.upgrade(alembic_config(connection), revision)
+                lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if lost:
+                    raise RuntimeError(
+                        f"The migration to {revision} would leave rows that name what is not there, first {lost[0]}. Undone."
+                    )
+        finally:
+            driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _upgrade_postgres(store: Store, revision: str) -> None:
+    """A migration may take its time, and so may another process's; a table that is in use is waited for as long as by any write."""
+    with store.engine.begin() as connection:
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout"):
+            connection.execute(sa.text(f"SET LOCAL {setting} = 0"))
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+        connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))
         command.upgrade(alembic_config(connection), revision)
 
 

@@ -1,0 +1,207 @@
+"""An installation of every earlier revision, stored beside this file, is upgraded to the newest: its content is whole and it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+
+from service.store import blobs, checkpoints, claims, datasets, events, idempotency, jobs, keys, metrics, migrate, reaping
+from service.store.database import Store
+from service.store.idempotency import Once
+from service.store.states import Action
+
+HERE = Path(__file__).parent
+STORED = sorted(path.stem for path in HERE.glob("*.sql"))
+MIGRATIONS = HERE.parents[1] / "migrations"
+
+DONE, FAILED, RUNNING, PAUSED, QUEUED, CANCELLED = (f"job_{number:026d}" for number in (5, 8, 9, 11, 12, 13))
+
+
+def fill_sqlite(url, revision):
+    """Put the stored content into a database that is at `revision`."""
+    with sqlite3.connect(sa.make_url(url).database) as connection:
+        connection.executescript("DELETE FROM installation; DELETE FROM tenant;")
+        connection.executescript((HERE / f"{revision}.sql").read_text())
+    connection.close()
+
+
+def fill_postgres(url, revision, tmp_path):
+    """The same, by way of an SQLite database of that revision."""
+    stored = at_revision(f"sqlite:///{tmp_path}/stored.db", revision)
+    fill_sqlite(stored.url, revision)
+    tables = sa.MetaData()
+    target = Store(url)
+    tables.reflect(target.engine)
+    with stored.engine.connect() as source, target.engine.begin() as connection:
+        for name in ("installation", "tenant"):
+            connection.execute(sa.delete(tables.tables[name]))
+        for table in tables.sorted_tables:
+            rows = [dict(row._mapping) for row in source.exec_driver_sql(f'SELECT * FROM "{table.name}"')]
+            if table.name != "alembic_version" and rows:
+                connection.execute(
+                    sa.insert(table), [{name: typed(table.c[name].type, value) for name, value in row.items()} for row in rows]
+                )
+    for store in (stored, target):
+        store.close()
+
+
+def typed(type_, value):
+    """A value that SQLite stored, as a column of this type takes it."""
+    if isinstance(type_, sa.JSON) and value is not None:
+        return json.loads(value)
+    return bool(value) if isinstance(type_, sa.Boolean) else value
+
+
+def at_revision(url, revision):
+    store = Store(url, clock=lambda: 1_700_000_020.0)
+    migrate.upgrade(store, revision)
+    return store
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def fresh_url(request, tmp_path):
+    """A database in which there is nothing at all."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/fresh.db"
+    return request.getfixturevalue("fresh_postgres_url")
+
+
+def test_every_migration_but_the_newest_has_a_stored_installation():
+    revisions = sorted(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    assert revisions[:-1] == STORED[: len(revisions) - 1]
+    assert set(STORED) <= set(revisions)
+
+
+@pytest.fixture(params=STORED)
+def upgraded(request, fresh_url, tmp_path):
+    """The stored installation, brought to the newest revision."""
+    store = at_revision(fresh_url, request.param)
+    if store.is_sqlite:
+        fill_sqlite(fresh_url, request.param)
+    else:
+        fill_postgres(fresh_url, request.param, tmp_path)
+    migrate.upgrade(store)
+    yield store
+    store.close()
+
+
+class TestAnUpgradedInstallation:
+    def test_is_at_the_newest_revision_and_shaped_as_the_models_say(self, upgraded):
+        assert migrate.is_current(upgraded)
+        with upgraded.engine.begin() as connection:
+            command.check(migrate.alembic_config(connection))
+
+    def test_lets_in_who_had_a_key(self, upgraded):
+        identity = keys.identify(upgraded, "sk_of_a_stored_database")
+        assert (identity.tenant_id, identity.scopes) == ("default", {"read", "write", "admin"})
+
+    def test_has_its_datasets(self, upgraded):
+        (dataset,) = datasets.page(upgraded, "default", limit=10)
+        assert (dataset.name, dataset.rows, [column["name"] for column in dataset.columns]) == ("xor", 4, ["x", "y"])
+        assert b"".join(blobs.read(upgraded, dataset.blob_id)) == b"table bytes"
+
+    def test_has_its_jobs_in_their_states(self, upgraded):
+        found = {detail.job.id: detail.job.state for detail in jobs.page(upgraded, "default", limit=10)}
+        states = ("succeeded", "failed", "running", "paused", "queued", "cancelled")
+        assert found == dict(zip((DONE, FAILED, RUNNING, PAUSED, QUEUED, CANCELLED), states, strict=True))
+
+    def test_has_what_a_job_left_behind(self, upgraded):
+        detail = jobs.get(upgraded, "default", DONE)
+        assert (detail.spec["seed"], detail.job.tags, detail.job.trained_seconds) == (7, {"lesson": "1"}, 10.0)
+        (snapshot,) = detail.snapshots
+        assert (snapshot.step, snapshot.best, snapshot.last, snapshot.values) == (100, True, True, {"loss": 0.1})
+        assert b"".join(blobs.read(upgraded, snapshot.blob_id)) == b"weights"
+        assert [event.data["state"] for event in events.after(upgraded, DONE, 0)] == ["queued", "running", "succeeded"]
+        assert [(row.step, row.values["loss"]) for row in metrics.after(upgraded, DONE)] == [(50, 0.5), (100, 0.1)]
+        assert jobs.row(upgraded, "default", FAILED).reason_code == "diverged"
+
+    def test_remembers_what_was_asked_with_a_key(self, upgraded):
+        again = idempotency.earlier(upgraded, "default", Once("/v1/jobs", "done", "sha256:body"))
+        assert (again.id, again.answer) == (DONE, DONE.encode())
+
+    def test_goes_on_with_its_jobs(self, upgraded):
+        assert checkpoints.newest(upgraded, RUNNING) == (20, 2, b"state at 20")
+        waiting = claims.claim(upgraded, "worker", "cpu_a", 30)
+        assert (waiting.job_id, waiting.fence) == (QUEUED, 1)
+        later = Store(upgraded.url.render_as_string(hide_password=False), clock=lambda: 1_700_000_045.0)
+        assert [(one.job_id, one.state, one.losses) for one in reaping.reap(later, max_losses=5)] == [(RUNNING, "queued", 1)]
+        assert jobs.request(later, "default", PAUSED, Action.RESUME)
+        taken = {claims.claim(later, "worker", "cpu_a", 30).job_id for _ in range(2)}
+        assert taken == {RUNNING, PAUSED}
+        later.close()
+
+
+def test_several_processes_may_upgrade_at_once(fresh_url):
+    stores = [Store(fresh_url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(migrate.upgrade, stores))
+    assert migrate.is_current(stores[0])
+    assert datasets.page(stores[0], "default", limit=1) == []
+    for store in stores:
+        store.close()
+
+
+def test_a_database_without_a_schema_is_not_current(fresh_url):
+    store = Store(fresh_url)
+    assert not migrate.is_current(store)
+    store.close()
+
+
+def test_the_first_migration_can_be_undone_and_done_again(fresh_url):
+    store = at_revision(fresh_url, "head")
+    with store.engine.begin() as connection:
+        command.downgrade(migrate.alembic_config(connection), "base")
+    assert sa.inspect(store.engine).get_table_names() == ["alembic_version"]
+    migrate.upgrade(store)
+    assert migrate.is_current(store)
+    store.close()
+
+
+class TestATableMadeAnew:
+    """SQLite changes most things of a table by copying it: what refers to its rows must be there afterwards."""
+
+    MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "next", "{newest}"
+
+
+def upgrade():
+    with op.batch_alter_table("job") as job:
+        job.alter_column("name", type_=sa.String(500))
+    {more}
+"""
+
+    @pytest.fixture
+    def add_migration(self, tmp_path, monkeypatch):
+        def add(more="pass"):
+            scripts = tmp_path / "migrations"
+            shutil.copytree(MIGRATIONS, scripts)
+            (newest,) = migrate._wanted()
+            (scripts / "versions" / "next.py").write_text(self.MIGRATION.format(newest=newest, more=more))
+            monkeypatch.setattr(migrate, "files", lambda package: scripts)
+
+        return add
+
+    def test_keeps_the_rows_that_refer_to_it(self, upgraded, add_migration):
+        add_migration()
+        migrate.upgrade(upgraded)
+        assert migrate.is_current(upgraded)
+        assert len(jobs.page(upgraded, "default", limit=10)) == 6
+        assert [event.seq for event in events.after(upgraded, DONE, 0)] == [1, 2, 3]
+
+    def test_is_refused_and_undone_if_rows_would_refer_to_nothing(self, upgraded, add_migration):
+        before = migrate._found(upgraded)
+        add_migration(f"op.execute(\"DELETE FROM job WHERE id = '{DONE}'\")")
+        with pytest.raises((RuntimeError, sa.exc.IntegrityError)):
+            migrate.upgrade(upgraded)
+        assert migrate._found(upgraded) == before
+        assert len(jobs.page(upgraded, "default", limit=10)) == 6
