@@ -213,8 +213,10 @@ class Trainer:
             self._best_parameters[:] = state["best_parameters"]
         self._machine.step, self._epoch = (int(number) for number in state["position"])
         set_generator_state(self._shuffle, state["shuffle"])
-        self._begin_epoch()  # the order of a begun epoch is drawn again, its evaluation begun again
+        self._begin_epoch()
         self._sums[:] = state["sums"]
+        if self.step > self._epoch * self._steps_per_epoch:
+            self._order = self._drawn_order()  # again: the state holds the generator from before
 
     def _refuse_a_foreign(self, state: Mapping[str, np.ndarray], has_best: bool) -> None:
         own = self.state() | {"best_parameters": self._best_parameters}
