@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -13,6 +15,9 @@ from nncore.table import Table
 from service.store import blobs
 from service.store.database import Store
 from service.store.models import Dataset
+
+FILLING = ".filling-"  # how the name of a file begins while it is filled
+STALE_SECONDS = 3600.0  # a file that nobody has written to for so long is what a killed worker left
 
 
 class DamagedDataset(Exception):
@@ -36,7 +41,7 @@ def open_table(store: Store, folder: Path, dataset: Dataset, limit_bytes: int, p
 def _fill(store: Store, path: Path, dataset: Dataset, progressed: Callable[[], None]) -> None:
     """Fetch the dataset into `path`; other workers see the whole file or none."""
     digest = hashlib.sha256(json.dumps(dataset.header, sort_keys=True, separators=(",", ":")).encode("ascii"))
-    with NamedTemporaryFile(dir=path.parent, prefix=".filling-", delete=False) as file:
+    with NamedTemporaryFile(dir=path.parent, prefix=FILLING, delete=False) as file:
         try:
             for chunk in blobs.read(store, dataset.blob_id):
                 file.write(chunk)
@@ -53,10 +58,15 @@ def _fill(store: Store, path: Path, dataset: Dataset, progressed: Callable[[], N
 
 def _make_room(folder: Path, limit_bytes: int, keep: Path) -> None:
     """Remove the files used longest ago until the rest is below `limit_bytes`. A file that is mapped lives on until it is let go."""
-    files = sorted(((path, path.stat()) for path in folder.iterdir() if path != keep), key=lambda item: item[1].st_mtime)
-    excess = sum(stat.st_size for _, stat in files) + keep.stat().st_size - limit_bytes
-    for path, stat in files:
-        if excess <= 0:
-            return
-        path.unlink(missing_ok=True)
-        excess -= stat.st_size
+    files = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # another worker removed it
+            files.append((path, path.stat()))
+    excess = sum(stat.st_size for _, stat in files) - limit_bytes
+    for path, stat in sorted(files, key=lambda item: item[1].st_mtime):
+        stale = time.time() - stat.st_mtime > STALE_SECONDS
+        if path == keep or (path.name.startswith(FILLING) and not stale):
+            continue
+        if excess > 0 or path.name.startswith(FILLING):
+            path.unlink(missing_ok=True)
+            excess -= stat.st_size
