@@ -18,7 +18,8 @@ def migrate(installation: Installation, steps: Steps) -> None:
 
 def compile_kernels(installation: Installation, steps: Steps) -> None:
     """Compile the kernels, or see that they are compiled already. Raises InstallationFault."""
-    with steps.step("compile the kernels, or load them") as step:
+    with steps.step("compile the kernels, once") as step:
+        step.note = "done before"
 
         def on_line(name: str, line: str) -> None:
             # One JSON object a line; what else the process says, a warning for instance, is kept for its failure's message.
