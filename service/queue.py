@@ -9,7 +9,6 @@ import logging
 import threading
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from service.settings import Settings
 
@@ -77,8 +76,8 @@ def send_wake(app: Celery, expiry_seconds: float) -> bool:
     """Send one wake; answer whether the broker took it."""
     try:
         app.send_task(TURN, expires=expiry_seconds)
-    except (OperationalError, OSError) as error:
-        logger.warning("wake not sent, the reaper will send another: %s", error)
+    except Exception as error:  # the transports share no error: a full disk is one of AMQP's, a refused connection one of kombu's
+        logger.warning("wake not sent, the reaper will send another: %s: %s", type(error).__name__, error)
         return False
     return True
 
