@@ -6,7 +6,8 @@ import math
 import time
 from typing import Any
 
-from nncore.report import Best, Report
+from nncore.checkpoint import Snapshot
+from nncore.report import Report
 from nncore.trainer import Trainer
 from service.store.claims import Metric, Progress
 
@@ -55,7 +56,7 @@ class Recorder:
         self._since, self._step = time.monotonic(), self._trainer.step
 
 
-def reported(found: Report | Best) -> dict[str, Any]:
+def reported(found: Report | Snapshot) -> dict[str, Any]:
     """What the API shows of a report, with None where a number is NaN or infinite, which JSON cannot say."""
     metrics = {name: _finite(value) for name, value in found.metrics.items()}
     return {"loss": _finite(found.loss), "validation_loss": _finite(found.validation_loss), "metrics": metrics}

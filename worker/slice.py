@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from nncore import checkpoint, formats
+from nncore.checkpoint import Snapshot
 from nncore.data import TrainingData
 from nncore.errors import CheckpointMismatch, Diverged, InvalidData, InvalidFile
-from nncore.report import Best, Report
 from nncore.spec import ResolvedSpec
 from nncore.trainer import Trainer
 from service.settings import Settings
@@ -33,7 +33,6 @@ from worker.recorder import Recorder, reported
 LOOK_SECONDS = 0.5  # between two looks at the job's row
 RETRY_SECONDS = 0.5  # between two tries of a write that the database did not take
 
-Which = Literal["best", "last"]
 Result = TypeVar("Result")
 logger = structlog.get_logger(__name__)
 
@@ -180,26 +179,22 @@ class Slice:
 
     def _snapshots(self, trainer: Trainer) -> list[NewSnapshot]:
         """The best and the last parameters, written as blobs; one snapshot where both are of the same step."""
-        best, last = trainer.best, trainer.last_report
-        if best is None or best.step == trainer.step:
-            return [self._snapshot(trainer, "last", trainer.step, trainer.epoch, best or last, is_best=True, is_last=True)]
-        return [
-            self._snapshot(trainer, "best", best.step, best.epoch, best, is_best=True, is_last=False),
-            self._snapshot(trainer, "last", trainer.step, trainer.epoch, last, is_best=False, is_last=True),
-        ]
+        state = trainer.state()
+        best, last = (checkpoint.artifact_from(trainer.spec, state, which) for which in ("best", "last"))
+        if best.step == last.step:
+            return [self._snapshot(best, is_best=True, is_last=True)]
+        return [self._snapshot(best, is_best=True, is_last=False), self._snapshot(last, is_best=False, is_last=True)]
 
-    def _snapshot(
-        self, trainer: Trainer, which: Which, step: int, epoch: int, found: Best | Report | None, *, is_best: bool, is_last: bool
-    ) -> NewSnapshot:
-        data = formats.write(trainer.artifact(which), "safetensors")
+    def _snapshot(self, found: Snapshot, *, is_best: bool, is_last: bool) -> NewSnapshot:
+        data = formats.write(found.artifact, "safetensors")
         return NewSnapshot(
-            step=step,
-            epoch=epoch,
+            step=found.step,
+            epoch=found.epoch,
             best=is_best,
             last=is_last,
             digest=sha256(data).hexdigest(),
             bytes=len(data),
-            values={} if found is None else reported(found),
+            values=reported(found),
             blob_id=self._insist(lambda: blobs.write(self._store, [data])),
         )
 
