@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.store.database import Store
-from service.store.errors import IdempotencyConflict
+from service.store.errors import IdempotencyConflict, StoreBusy
 from service.store.models import IdempotencyKey
 
 
@@ -49,7 +49,9 @@ def create(store: Store, tenant_id: str, once: Once | None, insert: Callable[[Se
         )
         taken = session.execute(row.on_conflict_do_nothing().returning(IdempotencyKey.key)).first()
         if taken is None:
-            earlier = session.get_one(IdempotencyKey, tuple(names.values()))
+            earlier = session.get(IdempotencyKey, tuple(names.values()))
+            if earlier is None:
+                raise StoreBusy(f"Idempotency-Key {once.key!r} was being forgotten, its time being over. Send the request again.")
             if earlier.body_digest != once.body_digest:
                 raise IdempotencyConflict(once.key)
             return Created(earlier.created_id, earlier.answer, replayed=True)

@@ -56,7 +56,9 @@ def _reap(store: Store, job_id: str, fence: int, max_losses: int) -> Reaped | No
     with store.write() as session:
         now = store.now(session)
         expired = sa.and_(Job.id == job_id, Job.fence == fence, Job.lease_until < now)
-        job = session.scalar(sa.select(Job).where(expired) if store.is_sqlite else sa.select(Job).where(expired).with_for_update())
+        found = sa.select(Job).where(expired)
+        # A row that is locked is left to the next round: a worker that froze in a write must not keep the others waiting.
+        job = session.scalar(found if store.is_sqlite else found.with_for_update(skip_locked=True))
         if job is None:  # renewed, released or reaped meanwhile
             return None
         lost_for_good = job.state == State.RUNNING and job.losses + 1 >= max_losses

@@ -144,11 +144,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def scene(store_url: str, clock: Clock) -> Iterator[Scene]:
+def scene_on(clock: Clock) -> Iterator[Callable[[str], Scene]]:
+    """Opens the store at a URL, with a clock that the test moves."""
+    opened: list[Store] = []
+
+    def open_scene(url: str) -> Scene:
+        opened.append(Store(url, clock=clock))
+        return Scene(opened[-1], clock)
+
+    yield open_scene
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def scene(store_url: str, scene_on: Callable[[str], Scene]) -> Scene:
     """An empty store with a clock that the test moves, on SQLite and on Postgres."""
-    store = Store(store_url, clock=clock)
-    yield Scene(store, clock)
-    store.close()
+    return scene_on(store_url)
 
 
 @pytest.fixture

@@ -211,6 +211,23 @@ def test_several_reapers_at_once_reap_each_job_once(scene, stores, clock):
         assert (row.state, row.fence, row.losses, row.event_seq) == ("queued", claim.fence + 1, 1, 3)
 
 
+def test_a_worker_that_froze_in_a_write_keeps_no_other_job_from_being_reaped(postgres_url, scene_on, clock):
+    """Its transaction holds the row of its job; until the server cuts it off, the reaper goes on with the rest."""
+    scene, frozen = scene_on(postgres_url), Store(postgres_url, clock=clock)
+    lost = []
+    for _ in range(3):
+        scene.job()
+        lost.append(scene.claim().job_id)
+    clock.step(31)
+    with frozen.write() as session:
+        session.execute(sa.update(Job).where(Job.id == lost[0]).values(heartbeat_at=clock()))
+        started = time.monotonic()
+        assert {one.job_id for one in reaping.reap(scene.store, max_losses=5)} == set(lost[1:])
+        assert time.monotonic() - started < 5
+    assert {one.job_id for one in reaping.reap(scene.store, max_losses=5)} == {lost[0]}
+    frozen.close()
+
+
 def test_only_one_reaper_wakes_the_workers(scene, stores):
     scene.job()
     assert sum(at_once(*(partial(reaping.may_wake, store, 5) for store in stores))) == 1

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from service.store import claims, events, idempotency, jobs, metrics
 from service.store.claims import Metric
-from service.store.errors import IdempotencyConflict, NotFound
+from service.store.errors import IdempotencyConflict, NotFound, StoreBusy
 from service.store.idempotency import Once
 from service.store.models import IdempotencyKey, Job, JobEvent, JobMetric, JobSpec
 from service.store.states import Action, State
@@ -79,6 +79,13 @@ class TestCreate:
         idempotency.remove_expired(scene.store, 100)
         assert idempotency.earlier(scene.store, "default", ONCE) is None
         assert not create(scene).replayed
+
+    def test_a_key_whose_time_is_over_at_this_moment_is_told_as_busy(self, scene, monkeypatch):
+        """It is there when the new one is inserted, and gone when its answer is read."""
+        create(scene)
+        monkeypatch.setattr("sqlalchemy.orm.Session.get", lambda *_: None)
+        with pytest.raises(StoreBusy, match="Send the request again"):
+            create(scene)
 
 
 class TestOtherTenants:
