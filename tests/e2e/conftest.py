@@ -74,11 +74,13 @@ class Service:
 
     def worker_parent(self) -> int:
         """The Celery parent process."""
-        return next(pid for pid in self.pids() if command_line(pid).rstrip("\0").endswith("\0-m\0worker"))
+        found: int = until(lambda: next((pid for pid in self.pids() if command_line(pid).rstrip("\0").endswith("\0-m\0worker")), None), 20)
+        return found
 
     def worker_children(self) -> list[int]:
-        """The processes that train."""
-        return descendants(self.worker_parent())[1:]
+        """The processes that train; a killed one is waited for until it is replaced."""
+        found: list[int] = until(lambda: descendants(self.worker_parent())[1:], 20)
+        return found
 
     def stop(self, grace_seconds: float = 30) -> int:
         """Ask it to stop and wait; answer its exit code."""

@@ -40,6 +40,11 @@ def files(job: Job) -> tuple[bytes, bytes]:
     return job.weights_file(snapshot="best"), job.weights_file(snapshot="last")
 
 
+def taken_again(job: Job, until, slices: int) -> None:
+    """Wait until the job has been claimed more often than `slices` times."""
+    until(lambda: job.refresh().document["slices"] > slices, 20, lambda: job.document)
+
+
 def started(job: Job, until, fraction: float = 0.1) -> None:
     """Wait until the job trains and has a checkpoint's worth of work behind it."""
     until(lambda: job.refresh().state == "running" and job.fraction >= fraction, 30, lambda: (job.state, job.progress))
@@ -67,7 +72,9 @@ class TestAKilledJobEndsWithTheFilesOfAnUnbrokenRun:
         job = submit(client, data, LONG)  # the process that trains
         for fraction in (0.1, 0.3, 0.5):
             started(job, until, fraction)
+            slices = job.document["slices"]
             os.kill(service.worker_children()[0], signal.SIGKILL)
+            taken_again(job, until, slices)
         check_finished_once(job, unbroken)
 
         job = submit(client, data, LONG)  # the whole worker tree
@@ -115,8 +122,7 @@ class TestAKilledJobEndsWithTheFilesOfAnUnbrokenRun:
         started(job, until)
         frozen = busiest(service.worker_children())
         os.kill(frozen, signal.SIGSTOP)
-        until(lambda: job.refresh().document["losses"] == 1, 20, lambda: job.document)
-        started(job, until)
+        taken_again(job, until, 1)
         os.kill(frozen, signal.SIGCONT)
         check_finished_once(job, unbroken)
         assert submit(client, data, SHORT).wait(30).state == "succeeded"  # the thawed worker is of use again
