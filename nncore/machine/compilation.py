@@ -26,7 +26,7 @@ def known_kernels() -> list[Kernel]:
     from nncore.optimizers import OptimizerSpec
 
     specs = [spec for union in (LayerSpec, LossSpec, OptimizerSpec) for spec in get_args(get_args(union)[0])]
-    modules = [sys.modules[spec.__module__] for spec in specs]
+    modules = [sys.modules[each.__module__] for spec in specs for each in spec.__mro__]  # what an optimizer inherits has kernels, too
     return list(dict.fromkeys(value for module in modules for value in vars(module).values() if isinstance(value, Kernel)))
 
 

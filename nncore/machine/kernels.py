@@ -27,7 +27,7 @@ Op: TypeAlias = tuple[int, ...]
 """A row of the plan without its kernel: FIELDS integers."""
 
 FIELDS = 16
-RATE, ROOT_SCALE, SCALARS = 0, 1, 16  # the first numbers of the arena change from step to step
+RATE, ROOT_SCALE, DECAY, SCALARS = 0, 1, 2, 16  # the first numbers of the arena change from step to step
 STEP, SEED, ROWS, VERDICT, HEADER = 0, 1, 2, 3, 8  # the first numbers of `integers`
 
 # Without nnan and ninf: with them the compiler may take every number for finite, and isfinite finds nothing.

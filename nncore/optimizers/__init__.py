@@ -6,9 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from nncore.optimizers.adagrad import Adagrad
 from nncore.optimizers.adam import Adam
+from nncore.optimizers.adamw import AdamW
+from nncore.optimizers.lion import Lion
+from nncore.optimizers.rmsprop import RMSprop
 from nncore.optimizers.sgd import SGD
 
-OptimizerSpec = Annotated[SGD | Adam, Field(discriminator="type")]
+OptimizerSpec = Annotated[SGD | Adagrad | RMSprop | Lion | Adam | AdamW, Field(discriminator="type")]
 
-__all__ = ["SGD", "Adam", "OptimizerSpec"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "OptimizerSpec", "RMSprop"]

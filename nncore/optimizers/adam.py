@@ -12,16 +12,13 @@ Source: Kingma, Ba, "Adam: a method for stochastic optimization", 2014 (arXiv 14
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from nncore.machine.kernels import RATE, ROOT_SCALE, Array, Op, kernel, view
 from nncore.machine.plan import Plan
-from nncore.optimizers.optimizer import LearningRate, Optimizer
-
-Decay = Annotated[float, Field(ge=0, lt=1)]
+from nncore.optimizers.optimizer import Decay, Epsilon, LearningRate, Optimizer
 
 
 class Adam(Optimizer):
@@ -31,19 +28,19 @@ class Adam(Optimizer):
     learning_rate: LearningRate = 1e-3
     beta1: Decay = 0.9
     beta2: Decay = 0.999
-    epsilon: Annotated[float, Field(ge=1e-30)] = 1e-8  # float32 would take a smaller one for 0, and 0 / 0 for an update
+    epsilon: Epsilon = 1e-8
     epsilon_mode: Literal["torch", "hat"] = "torch"
 
-    def lower(self, plan: Plan) -> None:
+    def lower_update(self, plan: Plan) -> None:
         places = (plan.parameters_at, plan.gradients_at, plan.optimizer_state(), plan.optimizer_state())
         constants = plan.constant(self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, self.epsilon)
         plan.update.append((adam, *places, plan.parameter_count, constants))
 
-    def scalars(self, steps: np.ndarray) -> np.ndarray:
+    def rates(self, steps: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         correction1, correction2 = 1 - self.beta1 ** (steps + 1.0), np.sqrt(1 - self.beta2 ** (steps + 1.0))
         if self.epsilon_mode == "torch":
-            return np.stack([self.learning_rate / correction1, 1 / correction2], axis=1)
-        return np.stack([self.learning_rate * correction2 / correction1, np.ones(len(steps))], axis=1)
+            return rates / correction1, 1 / correction2
+        return rates * correction2 / correction1, np.ones(len(steps))
 
 
 @kernel

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -36,15 +35,12 @@ class SGD(Optimizer):
             raise PydanticCustomError("nesterov_without_momentum", "nesterov needs a momentum above 0, such as 0.9", {})
         return nesterov
 
-    def lower(self, plan: Plan) -> None:
+    def lower_update(self, plan: Plan) -> None:
         if self.momentum == 0:
             plan.update.append((sgd, plan.parameters_at, plan.gradients_at, plan.parameter_count))
         else:
             places = (plan.parameters_at, plan.gradients_at, plan.optimizer_state())
             plan.update.append((momentum, *places, plan.parameter_count, plan.constant(self.momentum), int(self.nesterov)))
-
-    def scalars(self, steps: np.ndarray) -> np.ndarray:
-        return np.full((len(steps), 1), self.learning_rate)
 
 
 @kernel

@@ -11,10 +11,11 @@ from nncore.faults import Faults, counted, pointer, short
 from nncore.layers import LayerSpec
 from nncore.losses import LossSpec
 from nncore.metrics import MetricName
+from nncore.optimizers import OptimizerSpec
 from nncore.spec.columns import LARGEST, check_magnitudes, input_columns, input_shape_of, target_column
 from nncore.spec.limits import Limits
 from nncore.spec.loss import choose_loss, loss_faults
-from nncore.spec.resolved import ResolvedSpec, ResolvedValidation
+from nncore.spec.resolved import ResolvedSpec, ResolvedValidation, Sizes
 from nncore.spec.sizes import sizes_of
 from nncore.spec.training import TrainingSpec
 from nncore.split import validation_size
@@ -48,6 +49,8 @@ def resolve(spec: TrainingSpec, columns: Sequence[ColumnInfo], rows: int, limits
     validation, validation_rows = _validation(spec, of_classes, rows, faults)
     sizes = sizes_of(spec, loss, input_shape, output_shape, rows, validation_rows, limits, faults)
 
+    optimizer = _optimizer(spec, sizes, faults)
+
     if faults or target is None or loss is None or output_shape is None or sizes is None:
         raise InvalidSpec(faults.found)
     return ResolvedSpec(
@@ -55,7 +58,7 @@ def resolve(spec: TrainingSpec, columns: Sequence[ColumnInfo], rows: int, limits
         inputs=[column.name for column in inputs],
         target=target.name,
         loss=loss,
-        optimizer=spec.optimizer,
+        optimizer=optimizer,
         batch_size=min(spec.batch_size, sizes.training_rows),
         epochs=spec.epochs,
         seed=secrets.randbelow(2**31) if spec.seed is None else spec.seed,
@@ -143,6 +146,15 @@ def _metrics(spec: TrainingSpec, classes: list[str] | None, loss: LossSpec | Non
             )
             faults.add(at, "metric_needs_classes", message, got=short(name))
     return spec.metrics
+
+
+def _optimizer(spec: TrainingSpec, sizes: Sizes | None, faults: Faults) -> OptimizerSpec:
+    """The optimizer, with the end of its schedule written in."""
+    try:
+        return spec.optimizer if sizes is None else spec.optimizer.resolved(sizes.steps)
+    except InvalidSpec as refused:
+        faults.extend(refused.faults, "/optimizer")
+        return spec.optimizer
 
 
 def _validation(spec: TrainingSpec, of_classes: bool | None, rows: int, faults: Faults) -> tuple[ResolvedValidation | None, int]:

@@ -31,6 +31,14 @@ OPTIMIZERS = st.sampled_from(
         {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
         {"type": "adam", "learning_rate": 0.02},
         {"type": "adam", "learning_rate": 0.02, "epsilon_mode": "hat"},
+        {"type": "sgd", "learning_rate": 0.1, "l1": 0.01, "l2": 0.1, "clip_norm": 0.3},
+        {"type": "adagrad", "learning_rate": 0.1, "clip_value": 0.05},
+        {"type": "rmsprop", "momentum": 0.5, "centered": True},
+        {"type": "lion", "learning_rate": 0.01, "weight_decay": 0.1},
+        {"type": "adamw", "learning_rate": 0.02, "weight_decay": 0.1, "schedule": {"type": "one_cycle"}},
+        {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "cosine", "final": 0.1}},
+        {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "exponential", "factor": 0.9, "every_steps": 2}},
+        {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "step", "every_steps": 3, "warmup_steps": 1}},
     ]
 )
 TASKS = st.sampled_from(
