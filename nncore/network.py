@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from nncore.definition import Definition
-from nncore.errors import InvalidSpec
 from nncore.layers import LayerSpec
+from nncore.layers.layer import Layer, Shape, every_layer, shapes_through
+from nncore.layers.nesting import MOST_LAYERS, bounded
 from nncore.machine.plan import NOWHERE, Layout, Plan, Value
-
-Shape = tuple[int, ...]
-MOST_LAYERS = 10_000  # that are looked at; an installation allows fewer
 
 
 class ParameterInfo(NamedTuple):
@@ -26,17 +25,15 @@ class ParameterInfo(NamedTuple):
 class NetworkSpec(Definition):
     """Layers, first to last. Parameters are laid out and named as in the torch.nn.Sequential of the same layers."""
 
-    layers: Annotated[list[LayerSpec], Field(min_length=1, max_length=MOST_LAYERS)]
+    layers: Annotated[list[LayerSpec], Field(min_length=1, max_length=MOST_LAYERS), BeforeValidator(bounded)]
 
     def shapes(self, input_shape: Sequence[int]) -> list[Shape]:
         """The shape of one item before the first layer and after each one. Raises InvalidSpec naming the layer that does not fit."""
-        shapes = [tuple(input_shape)]
-        for number, layer in enumerate(self.layers):
-            try:
-                shapes.append(layer.output_shape(shapes[-1]))
-            except InvalidSpec as refused:
-                raise InvalidSpec(fault.under(f"/layers/{number}") for fault in refused.faults) from None
-        return shapes
+        return shapes_through(self.layers, tuple(input_shape), most=inf)  # its user knows limits
+
+    def every_layer(self) -> Iterator[tuple[str, Layer]]:
+        """Each layer with its JSON pointer, those within others too."""
+        return every_layer(self.layers)
 
     def output_shape(self, input_shape: Sequence[int]) -> Shape:
         """The shape of one item that comes out. Raises InvalidSpec naming the layer that does not fit."""

@@ -117,7 +117,7 @@ def assembled(description: Description, parameters: Mapping[str, np.ndarray]) ->
 
 
 def _widths(network: NetworkSpec) -> list[int]:
-    return [layer.units for layer in network.layers if hasattr(layer, "units")]
+    return [layer.units for _, layer in network.every_layer() if hasattr(layer, "units")]
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -7,14 +7,19 @@ that file and add its class to the union in `nncore/layers/__init__.py`; its gra
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 from nncore.definition import Definition
+from nncore.errors import Fault, InvalidSpec
+from nncore.faults import short
 
 if TYPE_CHECKING:
     from nncore.machine.plan import Plan, Value
 
 Shape = tuple[int, ...]
+MOST_NUMBERS = 2**40
 
 
 class Layer(Definition):
@@ -29,8 +34,13 @@ class Layer(Definition):
         """Append the layer to the plan: parameters, space, forward rows, backward rows. Answers where its output lies.
 
         Names of parameters come from `plan.module()`, called once for every module of the equal torch.nn.Sequential.
-        A plan that does not train (`plan.training` is false) wants no backward rows.
+        A plan that does not train (`plan.training` is false) wants no backward rows. Others may read x as well: what lies there stays as
+        it is, and the gradient of x is overwritten, or is that of the output. The gradient of the output may be used up.
         """
+
+    def inner(self) -> Sequence[tuple[str, Layer]]:
+        """The layers within this one, each with its JSON pointer from here; only compositions have some."""
+        return ()
 
     def untrainable(self) -> str | None:
         """Why the layer cannot be trained, with the remedy; None when it can."""
@@ -39,3 +49,28 @@ class Layer(Definition):
     def without_parameters(self) -> Layer:
         """The same layer without the parameters that were given in the spec."""
         return self
+
+
+def shapes_through(layers: Sequence[Layer], input_shape: Shape, at: str = "/layers", most: float = MOST_NUMBERS) -> list[Shape]:
+    """The shape of one item before the first layer and after each one. Raises InvalidSpec with pointers below `at`.
+
+    most: numbers in an item; no computer holds the parameters of a layer that gives more.
+    """
+    shapes = [input_shape]
+    for number, layer in enumerate(layers):
+        try:
+            shapes.append(layer.output_shape(shapes[-1]))
+        except InvalidSpec as refused:
+            raise InvalidSpec(fault.under(f"{at}/{number}") for fault in refused.faults) from None
+        if prod(shapes[-1]) > most:
+            message = f"the layer is too large: it has {short(prod(shapes[-1]))} outputs; give it fewer"
+            raise InvalidSpec(Fault(f"{at}/{number}", "too_many_parameters", message, f"at most {most:,}", short(prod(shapes[-1]))))
+    return shapes
+
+
+def every_layer(layers: Sequence[Layer], at: str = "/layers") -> Iterator[tuple[str, Layer]]:
+    """Each layer with its JSON pointer, and after it those within it."""
+    for number, layer in enumerate(layers):
+        yield f"{at}/{number}", layer
+        for below, inner in layer.inner():
+            yield f"{at}/{number}{below}", inner

@@ -18,7 +18,8 @@ How many rows a batch has is a number in `integers`, not in the plan: the partia
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -118,7 +119,7 @@ class Plan:
         """Groups of rows. The groups run last first, the rows within one in their order."""
         self.update: list[tuple[Any, ...]] = []
         """Rows that change what outlives a step. They run only after loss and gradients were found finite."""
-        self._modules = self._random_layers = 0
+        self._prefix, self._modules, self._random_layers = "", 0, 0
         self._taken: dict[Region, int] = {"workspace": 0, "integers": HEADER}
         self.inputs = self.outputs = Value(NOWHERE, NOWHERE, ())
         self.row_losses_at: Place | int = NOWHERE
@@ -130,7 +131,15 @@ class Plan:
     def module(self) -> str:
         """The name of the next module of the equal torch.nn.Sequential."""
         self._modules += 1
-        return str(self._modules - 1)
+        return f"{self._prefix}{self._modules - 1}"
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """Meanwhile modules are those of a torch.nn.Sequential of this name, within the whole: name.0, name.1 and so on."""
+        outside = self._prefix, self._modules
+        self._prefix, self._modules = f"{name}.", 0
+        yield
+        self._prefix, self._modules = outside
 
     def random_layer(self) -> int:
         """A number for a layer that draws, by which its hash differs from the others'."""

@@ -45,11 +45,19 @@ def _size(target: ColumnInfo) -> int:
     return size
 
 
+def _last_activation(spec: TrainingSpec) -> tuple[int, str]:
+    """The activation through which the outputs have passed last, and the number of its layer."""
+    for number, layer in reversed(list(enumerate(spec.network.layers))):
+        if hasattr(layer, "activation"):
+            return number, layer.activation
+        if layer.inner() or hasattr(layer, "units"):  # it makes other numbers of them
+            break
+    return 0, ""
+
+
 def _activation_faults(spec: TrainingSpec, loss: LossSpec) -> Iterator[Fault]:
     """The loss applies sigmoid or softmax itself: it must not follow one."""
-    number, activation = next(
-        ((at, layer.activation) for at, layer in reversed(list(enumerate(spec.network.layers))) if hasattr(layer, "activation")), (0, "")
-    )
+    number, activation = _last_activation(spec)
     if activation in loss.refused_after:
         kind = "softmax" if isinstance(loss, SoftmaxCrossEntropy) else "sigmoid"
         message = (

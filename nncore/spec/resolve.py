@@ -8,7 +8,7 @@ from math import prod
 
 from nncore.errors import InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
-from nncore.layers import LayerSpec
+from nncore.layers.layer import Layer
 from nncore.losses import LossSpec
 from nncore.metrics import MetricName
 from nncore.optimizers import OptimizerSpec
@@ -81,16 +81,16 @@ def _network(
 
     inputs_are_known: false where some are at fault; then that a layer does not fit them says nothing.
     """
-    layers = spec.network.layers
+    layers = list(spec.network.every_layer())
     if len(layers) > limits.max_layers:
         most = f"at most {limits.max_layers:,} layers"
         faults.add("/network/layers", "too_many_layers", f"expected {most}, got {len(layers):,}", expected=most, got=f"{len(layers):,}")
         return None
-    for number, layer in enumerate(layers):
+    for at, layer in layers:
         if reason := layer.untrainable():
-            at = pointer("network", "layers", number, *(["activation"] if hasattr(layer, "activation") else []))
-            faults.add(at, "untrainable_layer", reason, got=short(getattr(layer, "activation", layer.type)))
-        _check_given(layer, number, spec.dtype, faults)
+            where = f"/network{at}/activation" if hasattr(layer, "activation") else f"/network{at}"
+            faults.add(where, "untrainable_layer", reason, got=short(getattr(layer, "activation", layer)))
+        _check_given(layer, f"/network{at}", spec.dtype, faults)
     if input_shape == (0,):
         return None  # the inputs are at fault, and told
     try:
@@ -107,7 +107,7 @@ def _network(
     return shapes[-1]
 
 
-def _check_given(layer: LayerSpec, number: int, dtype: str, faults: Faults) -> None:
+def _check_given(layer: Layer, at: str, dtype: str, faults: Faults) -> None:
     """Given parameters must fit into the dtype of training."""
     for name in ("weight", "bias", "threshold"):
         given = getattr(layer, name, None) or []
@@ -115,9 +115,7 @@ def _check_given(layer: LayerSpec, number: int, dtype: str, faults: Faults) -> N
         largest = max(map(abs, numbers), default=0.0) if dtype == "float32" else 0.0
         if largest > LARGEST["float32"]:
             message = f'{name} holds {largest:g}, more than float32 can; set "dtype" to "float64"'
-            faults.add(
-                pointer("network", "layers", number, name), "too_large_number", message, expected="at most 3.4e38", got=f"{largest:g}"
-            )
+            faults.add(f"{at}/{name}", "too_large_number", message, expected="at most 3.4e38", got=f"{largest:g}")
 
 
 def _classes(loss: LossSpec | None, target: ColumnInfo | None, output_shape: tuple[int, ...] | None) -> list[str] | None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from nncore.data import TrainingData
+from nncore.layers.layer import shapes_through
 from nncore.losses import LossSpec
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
@@ -95,9 +96,27 @@ def torch_network() -> Callable[..., Any]:
     torch.set_num_threads(1)
     activations = {"sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "softmax": lambda: torch.nn.Softmax(dim=1)}
 
-    def build(network: NetworkSpec, input_shape: tuple[int, ...], vector: np.ndarray) -> Any:
+    class Residual(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, layers: Any) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x: Any) -> Any:
+            return x + self.layers(x)
+
+    class Parallel(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, branches: list[Any], layer: Any) -> None:
+            super().__init__()
+            self.branches, self.layer = torch.nn.ModuleList(branches), layer
+
+        def forward(self, x: Any) -> Any:
+            found = [branch(x) for branch in self.branches]
+            axis = self.layer.axis
+            return sum(found) if self.layer.merge == "add" else torch.cat(found, dim=axis + 1 if axis >= 0 else axis)
+
+    def sequential(layers: Any, input_shape: tuple[int, ...]) -> Any:
         modules: list[Any] = []
-        for layer, shape in zip(network.layers, network.shapes(input_shape), strict=False):
+        for layer, shape in zip(layers, shapes_through(layers, input_shape), strict=False):
             if layer.type == "flatten":
                 modules.append(torch.nn.Flatten())
             elif layer.type == "dropout":
@@ -106,9 +125,16 @@ def torch_network() -> Callable[..., Any]:
                 modules.append(torch.nn.Linear(shape[0], layer.units, bias=layer.use_bias))
                 if layer.activation != "linear":
                     modules.append(activations[layer.activation]())
+            elif layer.type == "residual":
+                modules.append(Residual(sequential(layer.layers, shape)))
+            elif layer.type == "parallel":
+                modules.append(Parallel([sequential(branch, shape) for branch in layer.branches], layer))
             else:
                 raise NotImplementedError(f"tell tests/nncore/conftest.py what {layer.type} is in torch")
-        model = torch.nn.Sequential(*modules).double()
+        return torch.nn.Sequential(*modules)
+
+    def build(network: NetworkSpec, input_shape: tuple[int, ...], vector: np.ndarray) -> Any:
+        model = sequential(network.layers, input_shape).double()
         names = [name for name, _ in model.named_parameters()]
         assert names == [info.name for info in network.parameters(input_shape)]
         torch.nn.utils.vector_to_parameters(torch.tensor(vector, dtype=torch.float64), model.parameters())

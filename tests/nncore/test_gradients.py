@@ -21,6 +21,15 @@ LAYER_CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "dropout": [{"type": "dropout", "rate": 0.4}, {"type": "dropout", "rate": 0.0}],
     "flatten": [{"type": "flatten"}],
+    "residual": [
+        {"type": "residual", "layers": [{"type": "dense", "units": 5, "activation": "tanh"}, {"type": "dense", "units": 6}]},
+        {"type": "residual", "layers": [{"type": "residual", "layers": [{"type": "flatten"}]}, {"type": "dense", "units": 6}]},
+    ],
+    "parallel": [
+        {"type": "parallel", "branches": [[{"type": "dense", "units": 3, "activation": "relu"}], [], [{"type": "dense", "units": 2}]]},
+        {"type": "parallel", "merge": "add", "branches": [[], [{"type": "dense", "units": 6}], [{"type": "flatten"}]]},
+        {"type": "parallel", "branches": [[{"type": "residual", "layers": [{"type": "dense", "units": 6, "activation": "sigmoid"}]}]]},
+    ],
 }
 ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
 LOSS_CASES = ["mean_squared_error", "binary_cross_entropy", "softmax_cross_entropy"]
@@ -41,6 +50,9 @@ NETWORKS = {
     **{f"activation-{name}": [FIRST, {"type": "dense", "units": 5, "activation": name}, LAST] for name in ACTIVATION_CASES},
     "one-layer": [LAST],
     "dropout-first": [{"type": "dropout", "rate": 0.3}, LAST],
+    "residual-first": [{"type": "residual", "layers": [{"type": "dense", "units": 4, "activation": "tanh"}]}, LAST],
+    "residual-last": [FIRST, LAST, {"type": "residual", "layers": [{"type": "dense", "units": 3}]}],
+    "parallel-first": [{"type": "parallel", "branches": [[{"type": "dense", "units": 3}], []]}, LAST],
     "one-output": [FIRST, {"type": "dense", "units": 1}],
     "activated-output": [FIRST, {"type": "dense", "units": 3, "activation": "sigmoid"}],
 }

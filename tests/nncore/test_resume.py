@@ -15,6 +15,14 @@ from nncore.report import Report
 from nncore.trainer import Trainer
 
 ACTIVATIONS = st.sampled_from(["linear", "sigmoid", "tanh", "relu", "softmax"])
+
+
+def bent(units: int) -> list[dict[str, Any]]:
+    """A dense layer, then a residual."""
+    dense = {"type": "dense", "units": units, "activation": "tanh"}
+    return [dense, {"type": "residual", "layers": [dense]}]
+
+
 HIDDEN = st.one_of(
     st.builds(
         lambda units, activation, bias: {"type": "dense", "units": units, "activation": activation, "use_bias": bias},
@@ -23,6 +31,11 @@ HIDDEN = st.one_of(
         st.booleans(),
     ),
     st.builds(lambda rate: {"type": "dropout", "rate": rate}, st.sampled_from([0.0, 0.25, 0.5])),
+    st.builds(
+        lambda units, rate: {"type": "parallel", "branches": [bent(units), [{"type": "dropout", "rate": rate}]]},
+        st.integers(1, 3),
+        st.sampled_from([0.0, 0.25]),
+    ),
 )
 OPTIMIZERS = st.sampled_from(
     [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
+from nncore.faults import one_of
+from nncore.layers import LayerSpec
 from nncore.spec import TrainingSpec, faults_of
 
+LAYER_TYPES = one_of(layer.model_fields["type"].default for layer in get_args(get_args(LayerSpec)[0]))
 LAYERS = [{"type": "dense", "units": 1}]
 GOOD: dict[str, Any] = {"network": {"layers": LAYERS}, "target": "y"}
 
@@ -45,9 +48,9 @@ def layer(**fields: Any) -> dict[str, Any]:
         (layer(activation="rely"), "/network/layers/1/activation", "unknown_value",
          'activation: expected "linear", "sigmoid", "tanh", "relu", "softmax" or "step", got "rely". Did you mean "relu"?'),
         (layer(type="danse"), "/network/layers/1/type", "unknown_type",
-         'unknown layer type "danse": expected "dense", "dropout" or "flatten". Did you mean "dense"?'),
+         f'unknown layer type "danse": expected {LAYER_TYPES}. Did you mean "dense"?'),
         ({**GOOD, "network": {"layers": [{"units": 1}]}}, "/network/layers/0/type", "missing_field",
-         'the field "type" is missing: expected "dense", "dropout" or "flatten"'),
+         f'the field "type" is missing: expected {LAYER_TYPES}'),
         ({**GOOD, "network": {"layers": [3]}}, "/network/layers/0", "wrong_type", "layers[0]: expected an object, got 3"),
         ({**GOOD, "network": {"layers": []}}, "/network/layers", "wrong_length", "layers: expected at least 1 item, got 0"),
         (layer(bias=[1], threshold=[1]), "/network/layers/1/threshold", "bias_and_threshold",
