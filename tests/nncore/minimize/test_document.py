@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from nncore.minimize import MinimizeSpec
+from nncore.minimize.operations import CONSTANTS, FUNCTIONS
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "minimize.md").read_text()
+
+
+def block(kind: str) -> str:
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", DOCUMENT, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def test_the_example_prints_what_the_document_shows(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", block("python example")], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == block("text output")
+
+
+def test_every_field_function_and_constant_is_in_the_document() -> None:
+    for name in [*MinimizeSpec.model_fields, *FUNCTIONS, *CONSTANTS]:
+        assert f"`{name}`" in DOCUMENT
