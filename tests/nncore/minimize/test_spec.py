@@ -108,7 +108,7 @@ def test_a_start_of_a_million_variables_is_refused_at_a_glance() -> None:
 
 
 def test_faults_of_the_start_and_of_the_optimizer_are_named_together() -> None:
-    optimizer = {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "cosine", "warmup_steps": 50}}
+    optimizer = {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "cosine", "warmup_steps": 500}}
     found = faults(expression="x*y", start={"x": 1}, optimizer=optimizer, steps=50)
     assert [fault.pointer for fault in found] == ["/start/y", "/optimizer/schedule/warmup_steps"]
 
