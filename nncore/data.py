@@ -119,7 +119,9 @@ def _check(spec: ResolvedSpec, table: Table) -> None:
     target = table[spec.target]
     if spec.loss.compares_with == "labels":
         outputs = prod(spec.output_shape)
-        if target.values.ndim != 1 or target.values.min() < 0 or target.values.max() >= outputs:
+        ignored = getattr(spec.loss, "ignore_index", None)
+        counted = target.values if ignored is None else target.values[target.values != ignored]
+        if target.values.ndim != 1 or (counted.size and (counted.min() < 0 or counted.max() >= outputs)):
             faults.add(pointer(spec.target), "label_outside_classes", f"expected labels from 0 to {outputs - 1} in {short(spec.target)}")
     elif prod(target.item_shape) != prod(spec.output_shape):
         faults.add(pointer(spec.target), "wrong_targets", f"expected targets of shape {spec.output_shape} in {short(spec.target)}")

@@ -32,6 +32,8 @@ class EpochEvaluation:
         self._outputs = np.empty((kept, machine.program.evaluation.outputs.size), machine.dtype)
         expected = rows.labels if spec.loss.compares_with == "labels" else rows.targets
         self._expected = expected[self._order[:kept]]
+        ignored = getattr(spec.loss, "ignore_index", None)
+        self._counted = slice(None) if ignored is None else self._expected != ignored
         self._rows_per_call = machine.program.block_rows
         self._sums = np.zeros(SUMS)
         self._done = 0
@@ -59,8 +61,11 @@ class EpochEvaluation:
     @property
     def validation_loss(self) -> float | None:
         """The mean over the validation rows, not always finite; None when no rows are held out."""
-        return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM]) if self.held_out else None
+        if not self.held_out:
+            return None
+        return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM]) if self._sums[ROW_SUM] else 0.0  # every row was ignored
 
     def metrics(self) -> dict[str, float]:
         """The metrics that were asked for."""
-        return {name: METRICS[name](self._outputs, self._expected) for name in self._metrics}
+        outputs, expected = self._outputs[self._counted], self._expected[self._counted]
+        return {name: METRICS[name](outputs, expected) for name in self._metrics}

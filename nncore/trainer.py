@@ -138,7 +138,7 @@ class Trainer:
 
     def _loss(self) -> float:
         """The mean loss of the rows seen in the epoch."""
-        return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM])
+        return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM]) if self._sums[ROW_SUM] else 0.0  # every row was ignored
 
     def _run_steps(self) -> int:
         """One compiled call, within the epoch; how many steps it ran."""

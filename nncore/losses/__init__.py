@@ -7,9 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from nncore.losses.binary_cross_entropy import BinaryCrossEntropy
+from nncore.losses.huber import Huber
+from nncore.losses.mean_absolute_error import MeanAbsoluteError
 from nncore.losses.mean_squared_error import MeanSquaredError
 from nncore.losses.softmax_cross_entropy import SoftmaxCrossEntropy
 
-LossSpec = Annotated[MeanSquaredError | BinaryCrossEntropy | SoftmaxCrossEntropy, Field(discriminator="type")]
+LossSpec = Annotated[MeanSquaredError | MeanAbsoluteError | Huber | BinaryCrossEntropy | SoftmaxCrossEntropy, Field(discriminator="type")]
 
-__all__ = ["BinaryCrossEntropy", "LossSpec", "MeanSquaredError", "SoftmaxCrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "Huber", "LossSpec", "MeanAbsoluteError", "MeanSquaredError", "SoftmaxCrossEntropy"]

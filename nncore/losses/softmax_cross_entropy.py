@@ -3,19 +3,31 @@
 The maximum of each row is subtracted first, so large finite logits do not overflow. The same as torch.nn.CrossEntropyLoss.
 Its gradient is (softmax - one_hot) / rows.
 
-Source: Goodfellow et al., Deep Learning (2016), 6.2.2.3.
+With weights w of the classes, a smoothing s and an ignored label, each as torch has it:
+
+    loss of a row = (1 - s) w_label (-log p_label) + s / classes * sum over c of w_c (-log p_c);   0 for an ignored row
+    mean          = sum of the rows' losses / sum of the w_label of the rows that are not ignored; 0 where that is 0 (torch: NaN)
+
+An epoch's mean is of all its rows so, not a mean of the means of its batches. Keras divides by the number of rows instead.
+
+Sources: Goodfellow et al., Deep Learning (2016), 6.2.2.3; smoothing: Szegedy et al., 2016 (arXiv 1512.00567).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from nncore.losses.loss import Loss
 from nncore.machine.exponential import exponential
-from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import COUNT, ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
+
+ClassWeight = Annotated[float, Field(ge=0, le=1e6)]
+_NO_LABEL = -(2**62)
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -24,11 +36,31 @@ class SoftmaxCrossEntropy(Loss):
     type: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
     compares_with = "labels"
     refused_after = ("sigmoid", "softmax")
+    class_weights: Annotated[
+        list[ClassWeight] | None, Field(min_length=2, max_length=1_000_000, fail_fast=True, description="One number per class.")
+    ] = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="Part of the target that is spread over all classes.")] = 0.0
+    ignore_index: Annotated[
+        int | None, Field(ge=-(2**31), lt=2**31, description="Rows with this label are in no loss, gradient or metric; -1, for example.")
+    ] = None
+
+    @field_validator("class_weights")
+    @classmethod
+    def _some_class_counts(cls, weights: list[float] | None) -> list[float] | None:
+        if weights is not None and not any(weights):
+            raise PydanticCustomError("no_class_counts", "every class has the weight 0, so there is nothing to learn; raise one", {})
+        return weights
 
     def lower(self, plan: Plan, outputs: Value) -> None:
         exponentials = outputs.gradient if plan.training else plan.workspace(outputs.size)
         places = (outputs.at, exponentials, plan.row_losses(), plan.labels())
-        plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.training)))
+        if self.class_weights is None and not self.label_smoothing and self.ignore_index is None:
+            plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.training)))
+        else:
+            weights = plan.constant(*(self.class_weights or [1.0] * outputs.size))
+            shares = plan.constant(1 - self.label_smoothing, self.label_smoothing / outputs.size)
+            ignored = _NO_LABEL if self.ignore_index is None else self.ignore_index
+            plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(plan.training), weights, shares, ignored))
 
 
 @kernel
@@ -53,3 +85,44 @@ def softmax_cross_entropy(op: Op, arena: Array, integers: Array) -> None:
             for j in range(classes):
                 e[j] *= scale
             e[label] -= share
+
+
+@kernel
+def weighted_softmax_cross_entropy(op: Op, arena: Array, integers: Array) -> None:
+    """The same with weights, smoothing and an ignored label; tells the machine what the mean is divided by."""
+    logits_at, exponentials_at, losses_at, labels_at, classes, training, weights_at, shares_at, ignored = op[:9]
+    rows, kind = integers[ROWS], arena.dtype.type
+    logits, losses = view(arena, logits_at, rows, classes), view(arena, losses_at, rows)
+    exponentials, labels = view(arena, exponentials_at, rows, classes), view(integers, labels_at, rows)
+    weights, own, spread = view(arena, weights_at, classes), arena[shares_at], arena[shares_at + 1]
+    zero, divisor, weight_sum = kind(0), kind(0), kind(0)
+    for row in range(rows):
+        if labels[row] != ignored:
+            divisor += weights[labels[row]]
+    for j in range(classes):
+        weight_sum += weights[j]
+    arena[COUNT] = divisor
+    share = kind(1) / divisor if divisor > zero else zero
+    for row in range(rows):
+        z, e, label = logits[row], exponentials[row], labels[row]
+        if label == ignored:
+            losses[row] = zero
+            for j in range(classes):
+                e[j] = zero
+        else:
+            top, total, surprise = z[0], zero, zero
+            for j in range(classes):
+                top = max(top, z[j])
+            for j in range(classes):
+                e[j] = exponential(z[j] - top)
+                total += e[j]
+            log_total, own_weight = np.log(total), own * weights[label]
+            if spread > zero:
+                for j in range(classes):
+                    surprise += weights[j] * (log_total + (top - z[j]))
+            losses[row] = own_weight * (log_total + (top - z[label])) + spread * surprise
+            if training:
+                scale = share * (own_weight + spread * weight_sum) / total
+                for j in range(classes):
+                    e[j] = e[j] * scale - share * spread * weights[j]
+                e[label] -= share * own_weight

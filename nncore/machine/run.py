@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from nncore.machine.denormals import flush_denormals, set_flushing
 from nncore.machine.kernels import (
+    COUNT,
     FIELDS,
     INTERPRETED,
     RATE,
@@ -38,7 +39,7 @@ INPUTS, TARGETS, LABELS, ROW_LOSSES, OUTPUTS, GRADIENTS, PARAMETER_COUNT, PLACES
 FINITE, LOSS_NOT_FINITE, GRADIENT_NOT_FINITE = range(3)
 VERDICTS = ("finite", "loss", "gradient")
 
-# Positions in `sums`, float64 whatever the dtype: of the losses of rows, and of rows.
+# Positions in `sums`, float64 whatever the dtype: of the losses of rows, and of rows (or of their weights).
 LOSS_SUM, ROW_SUM, SUMS = range(3)
 
 assert FIELDS == 16  # written out below
@@ -88,6 +89,8 @@ def _gather(
         source = order[begin + i]
         for j in range(width):
             gathered[i, j] = inputs[source, j]
+    if places[ROW_LOSSES] >= 0:
+        arena[COUNT] = rows
     if places[TARGETS] >= 0:
         width = targets.shape[1]
         wanted = view(arena, places[TARGETS], rows, width)
@@ -150,7 +153,7 @@ def run_steps(
             break
         _run_rows(addresses, plan, updates_from, plan.shape[0], arena, integers)
         sums[LOSS_SUM] += loss
-        sums[ROW_SUM] += rows
+        sums[ROW_SUM] += arena[COUNT]
         integers[STEP] += 1
         begin += rows
         done += 1
@@ -187,7 +190,7 @@ def run_blocks(
             for i in range(rows):
                 loss += losses[i]
             sums[LOSS_SUM] += loss
-            sums[ROW_SUM] += rows
+            sums[ROW_SUM] += arena[COUNT]
         if outputs.shape[0] > 0:
             width = outputs.shape[1]
             block = view(arena, places[OUTPUTS], rows, width)

@@ -26,7 +26,7 @@ def loss_faults(spec: TrainingSpec, loss: LossSpec, target: ColumnInfo, outputs:
     """What keeps `loss` from comparing the outputs with the target."""
     yield from _activation_faults(spec, loss)
     if isinstance(loss, SoftmaxCrossEntropy):
-        yield from _softmax_faults(spec, target, outputs)
+        yield from _softmax_faults(spec, loss, target, outputs)
     elif isinstance(loss, BinaryCrossEntropy):
         yield from _binary_faults(spec, target, outputs)
     else:
@@ -67,8 +67,16 @@ def _activation_faults(spec: TrainingSpec, loss: LossSpec) -> Iterator[Fault]:
         yield Fault(pointer("network", "layers", number, "activation"), "loss_takes_logits", message, '"linear"', short(activation))
 
 
-def _softmax_faults(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
+def _softmax_faults(spec: TrainingSpec, loss: SoftmaxCrossEntropy, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
     name, at_units = short(target.name), _units_pointer(spec)
+    if loss.class_weights is not None and len(loss.class_weights) != outputs:
+        message = (
+            f"class_weights has one number per class: the last layer has {counted(outputs, 'output')}, got {len(loss.class_weights):,}"
+        )
+        yield Fault("/loss/class_weights", "wrong_length", message, f"{outputs:,}", f"{len(loss.class_weights):,}")
+    ignored = loss.ignore_index
+    if ignored is not None and ignored < 0 and target.minimum == ignored:
+        target = target.model_copy(update={"minimum": 0.0})  # that no other label is negative is seen when the data is prepared
     if not _is_labels(target):
         got = f"items of shape {target.item_shape}" if target.item_shape else f"numbers from {target.minimum:g} to {target.maximum:g}"
         if not target.item_shape and not target.integral:

@@ -120,7 +120,7 @@ def _check_given(layer: Layer, at: str, dtype: str, faults: Faults) -> None:
 
 def _classes(loss: LossSpec | None, target: ColumnInfo | None, output_shape: tuple[int, ...] | None) -> list[str] | None:
     """What the labels are called; None where the target is not classes."""
-    if loss is None or target is None or output_shape is None or loss.type == "mean_squared_error":
+    if loss is None or target is None or output_shape is None or loss.type in ("mean_squared_error", "mean_absolute_error", "huber"):
         return None
     if target.categories is not None:
         return list(target.categories)

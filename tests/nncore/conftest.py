@@ -152,7 +152,12 @@ def torch_loss() -> Callable[..., Any]:
     def compute(loss: str, outputs: Any, targets: np.ndarray, labels: np.ndarray) -> Any:
         if loss == "softmax_cross_entropy":
             return functional.cross_entropy(outputs, torch.tensor(labels))
-        functions = {"mean_squared_error": functional.mse_loss, "binary_cross_entropy": functional.binary_cross_entropy_with_logits}
+        functions = {
+            "mean_squared_error": functional.mse_loss,
+            "mean_absolute_error": functional.l1_loss,
+            "huber": functional.huber_loss,
+            "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
+        }
         return functions[loss](outputs, torch.tensor(targets))
 
     return compute

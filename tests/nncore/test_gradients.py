@@ -32,7 +32,7 @@ LAYER_CASES: dict[str, list[dict[str, Any]]] = {
     ],
 }
 ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
-LOSS_CASES = ["mean_squared_error", "binary_cross_entropy", "softmax_cross_entropy"]
+LOSS_CASES = ["mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", "softmax_cross_entropy"]
 
 
 def types_of(union: Any) -> set[str]:

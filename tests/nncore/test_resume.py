@@ -57,7 +57,10 @@ OPTIMIZERS = st.sampled_from(
 TASKS = st.sampled_from(
     [
         ("y", 3, {"type": "softmax_cross_entropy"}),
+        ("y", 3, {"type": "softmax_cross_entropy", "class_weights": [1.0, 0.5, 3.0], "label_smoothing": 0.1, "ignore_index": 0}),
         ("z", 1, {"type": "mean_squared_error"}),
+        ("z", 1, {"type": "mean_absolute_error"}),
+        ("z", 1, {"type": "huber", "delta": 0.3}),
         ("b", 1, {"type": "binary_cross_entropy"}),
     ]
 )

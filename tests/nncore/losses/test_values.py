@@ -52,7 +52,7 @@ def test_large_logits_do_not_overflow(dtype: str, large: float, one_step: Any) -
     assert wrong == pytest.approx(1000)
 
 
-@pytest.mark.parametrize("loss", ["mean_squared_error", "binary_cross_entropy", "softmax_cross_entropy"])
+@pytest.mark.parametrize("loss", ["mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", "softmax_cross_entropy"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_nan_is_never_hidden(loss: str, dtype: str, one_step: Any) -> None:
     with pytest.raises(ArithmeticError, match="loss"):
