@@ -68,4 +68,4 @@ class EpochEvaluation:
     def metrics(self) -> dict[str, float]:
         """The metrics that were asked for."""
         outputs, expected = self._outputs[self._counted], self._expected[self._counted]
-        return {name: METRICS[name](outputs, expected) for name in self._metrics}
+        return {name: METRICS[name].compute(outputs, expected) for name in self._metrics}

@@ -16,6 +16,7 @@ from nncore.faults import Faults, did_you_mean, one_of, pointer, short
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.preprocess import apply_steps
+from nncore.probabilities import sigmoid, softmax
 from nncore.table import Column, Table
 from nncore.table.json import read_columns
 
@@ -116,18 +117,6 @@ class Predictor:
             message = f"row {row + 1}: the {which} overflow {self.artifact.dtype}; send numbers of the size that was trained with"
             faults.add("/inputs", "too_large_number", message, expected=f"finite {which}", got="an overflow")
             raise InvalidData(faults.found)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(rows, classes): probabilities that sum to 1 in each row."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """1 / (1 + e^-logit), without overflow on either side."""
-    small = np.exp(-np.abs(logits))
-    return np.asarray(np.where(logits >= 0, 1, small) / (1 + small))
 
 
 def _check_names(columns: Mapping[str, Any], wanted: tuple[str, ...], faults: Faults) -> None:

@@ -10,7 +10,7 @@ from nncore.errors import InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
 from nncore.layers.layer import Layer
 from nncore.losses import LossSpec
-from nncore.metrics import MetricName
+from nncore.metrics import METRICS, MetricName
 from nncore.optimizers import OptimizerSpec
 from nncore.spec.columns import LARGEST, check_magnitudes, input_columns, input_shape_of, target_column
 from nncore.spec.limits import Limits
@@ -129,20 +129,27 @@ def _classes(loss: LossSpec | None, target: ColumnInfo | None, output_shape: tup
     return ["0", "1"] if target.integral and prod(output_shape) == 1 else None
 
 
+_NUMBERS_FOR_CLASSES = ("metric_needs_classes", "counts right classes", "a number", "choose a cross-entropy loss")
+_CLASSES_FOR_NUMBERS = ("metric_needs_numbers", "measures distances of numbers", "a class", "choose a loss of numbers")
+
+
 def _metrics(spec: TrainingSpec, classes: list[str] | None, loss: LossSpec | None, faults: Faults) -> list[MetricName]:
-    answers_yes_or_no = loss is not None and loss.type == "binary_cross_entropy"
+    numbers = classes is None and loss is not None and loss.type != "binary_cross_entropy"
     if spec.metrics is None:
         return ["accuracy"] if classes is not None else []
     for position, name in enumerate(spec.metrics):
         at = pointer("metrics", position)
         if name in spec.metrics[:position]:
             faults.add(at, "duplicate_metric", f"the metric {short(name)} stands twice; take one out", got=short(name))
-        elif loss is not None and classes is None and not answers_yes_or_no:
+        elif loss is not None and numbers != (METRICS[name].judges == "numbers"):
+            code, judged, found, remedy = _NUMBERS_FOR_CLASSES if numbers else _CLASSES_FOR_NUMBERS
             message = (
-                f"{name} counts right classes, but under {loss.type} the target {short(spec.target)} is a number; "
-                "leave the metric out, or choose a cross-entropy loss"
+                f"{name} {judged}, but under {loss.type} the target {short(spec.target)} is {found}; leave the metric out, or {remedy}"
             )
-            faults.add(at, "metric_needs_classes", message, got=short(name))
+            faults.add(at, code, message, got=short(name))
+        elif loss is not None and METRICS[name].judges == "labels" and loss.compares_with != "labels":
+            message = f"{name} ranks several classes, but under {loss.type} there are only yes and no; leave it out, or take accuracy"
+            faults.add(at, "metric_needs_labels", message, got=short(name))
     return spec.metrics
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nncore.metrics import METRICS
 
-accuracy = METRICS["accuracy"]
+accuracy = METRICS["accuracy"].compute
 
 
 def test_the_largest_logit_answers_and_the_first_of_equal_ones():

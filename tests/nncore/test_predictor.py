@@ -10,7 +10,8 @@ import pytest
 from nncore.artifact import Artifact
 from nncore.errors import InvalidData
 from nncore.network import NetworkSpec
-from nncore.predictor import Predictor, sigmoid, softmax
+from nncore.predictor import Predictor
+from nncore.probabilities import sigmoid, softmax
 from nncore.trainer import Trainer
 
 LAYERS = [{"type": "dense", "units": 6, "activation": "tanh"}, {"type": "dropout", "rate": 0.2}]

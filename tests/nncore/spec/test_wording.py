@@ -61,7 +61,8 @@ def layer(**fields: Any) -> dict[str, Any]:
         ({**GOOD, "optimizer": {"type": "adam", "learning_rate": 0}}, "/optimizer/learning_rate", "out_of_range",
          "learning_rate: expected more than 0, got 0"),
         ({**GOOD, "loss": {"type": "mse"}}, "/loss/type", "unknown_type",
-         'unknown loss type "mse": expected "mean_squared_error", "binary_cross_entropy" or "softmax_cross_entropy"'),
+         'unknown loss type "mse": expected "mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy" '
+         'or "softmax_cross_entropy"'),
         ({**GOOD, "validation": {"fraction": 1}}, "/validation/fraction", "out_of_range", "fraction: expected less than 1, got 1"),
         ({**GOOD, "inputs": "x"}, "/inputs", "wrong_type", 'inputs: expected a list, got "x"'),
         ({**GOOD, "inputs": ["a" * 201]}, "/inputs/0", "wrong_length", "inputs[0]: expected at most 200 characters, got 201"),
