@@ -94,12 +94,15 @@ def _transport_options(settings: Settings) -> dict[str, object]:
             "store_processed": False,
             "polling_interval": 0.1,
         }
+    # For sending: a broker that refuses is not asked again for six seconds. Consumers have their own, endless retries.
+    refused_at_once = {"max_retries": 0}
     if scheme in ("redis", "rediss"):
         return {
+            **refused_at_once,
             "visibility_timeout": 86400,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 25,
         }
-    return {}
+    return refused_at_once

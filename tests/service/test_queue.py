@@ -153,12 +153,24 @@ class TestWaker:
 class TestABrokerThatDoesNotTakeIt:
     """The wake is dropped and said so; the reaper sends another."""
 
-    def test_nobody_listens(self, tmp_path, caplog):
+    @pytest.mark.parametrize("url", ["redis://127.0.0.1:{port}/0", "amqp://guest:guest@127.0.0.1:{port}//"])
+    def test_nobody_listens(self, tmp_path, caplog, url):
+        """It is told within a second: a worker's lease runs on meanwhile."""
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-        app = make_app(Settings(data_dir=tmp_path, broker_url=f"redis://127.0.0.1:{port}/0"))
+        app = make_app(Settings(data_dir=tmp_path, broker_url=url.format(port=port)))
+        started = time.monotonic()
         assert not send_wake(app, 60)
+        assert time.monotonic() - started < 1
         assert "wake not sent" in caplog.text
+
+    def test_it_accepts_and_never_answers(self, tmp_path):
+        """Told within half a lease."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            app = make_app(Settings(data_dir=tmp_path, broker_url=f"redis://127.0.0.1:{server.getsockname()[1]}/0"))
+            started = time.monotonic()
+            assert not send_wake(app, 60)
+            assert time.monotonic() - started < 15
 
     def test_its_disk_is_full(self, tmp_path, monkeypatch, caplog):
         settings = Settings(data_dir=tmp_path)

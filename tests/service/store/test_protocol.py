@@ -406,7 +406,7 @@ class Protocol(RuleBasedStateMachine):
         series = {min(at for at in held if at.bit_length() == bits) for bits in {at.bit_length() for at in held}}
         data = {**job.checkpoints, step: f"state {self.serial}".encode()}
         job.damaged.discard(step)
-        job.checkpoints = {at: data[at] for at in held if at in series or at in held[-2:]}
+        job.checkpoints = {at: data[at] for at in held if at in series or at in held[-2:] or at == step}
 
     def model_reap(self, job: ModelJob) -> None:
         job.losses += 1
