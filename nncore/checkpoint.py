@@ -37,7 +37,7 @@ State = dict[str, np.ndarray]
 MARK = b"sankofa checkpoint 1\n"
 DIGEST_BYTES = 32
 
-_OPEN_TO_CHANGE = ("epochs", "metrics", "classes", "output_shape", "sizes")
+_OPEN_TO_CHANGE = ("epochs", "early_stopping", "metrics", "classes", "output_shape", "sizes")
 """Fields of a resolved spec that do not decide how the run goes, or are decided by the others."""
 
 
@@ -66,7 +66,7 @@ def decode(content: bytes) -> State:
 def spec_digest(spec: ResolvedSpec, training_rows: int, validation_rows: int) -> np.ndarray:
     """(32,) uint8: names the run a state belongs to. Defaults are left out, so a field that a later version adds changes no digest.
 
-    The number of epochs is not in it: training further is the same run.
+    When it ends (epochs, early_stopping) is not in it: training further is the same run.
     """
     fields = {name: value for name, value in _without_defaults(spec).items() if name not in _OPEN_TO_CHANGE}
     content = [fields, training_rows, validation_rows]

@@ -79,13 +79,22 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are completed."""
-        return self._epoch >= self.epochs
+        """Whether training has ended."""
+        return self.stopped_because is not None
+
+    @property
+    def stopped_because(self) -> Literal["epochs", "early_stopping"] | None:
+        """Why training has ended: all epochs are completed, or the last ones were no better; None while it goes on."""
+        if self._epoch >= self.epochs:
+            return "epochs"
+        early = self.spec.early_stopping
+        # How long the best was waited for follows from the two reports that every state holds.
+        return "early_stopping" if early and self._best and self._epoch - self._best.epoch >= early.patience else None
 
     @property
     def fraction(self) -> float:
-        """Which part of the steps is done."""
-        return self.step / self.steps
+        """Which part of the steps is done; 1 when training has ended early."""
+        return 1.0 if self.finished else self.step / self.steps
 
     @property
     def last_report(self) -> Report | None:
@@ -108,7 +117,7 @@ class Trainer:
     # Running
 
     def run(self, call_seconds: float = 0.2) -> Iterator[Report]:
-        """Train until all epochs are completed; a report about every `call_seconds`, and at every epoch end.
+        """Train until all epochs are completed, or it stops early; a report about every `call_seconds`, and at every epoch end.
 
         Stop by not asking for another report; call it again to go on. Where it was interrupted changes no bit of what comes out.
         Raises Diverged when loss or gradient leave the finite numbers; the parameters from before that step stay.

@@ -10,7 +10,17 @@ wording.py    faults_of: pydantic's errors in plain words
 from nncore.spec.limits import Limits
 from nncore.spec.resolve import resolve
 from nncore.spec.resolved import ResolvedSpec, ResolvedValidation, Sizes
-from nncore.spec.training import TrainingSpec, ValidationSpec
+from nncore.spec.training import EarlyStopping, TrainingSpec, ValidationSpec
 from nncore.spec.wording import faults_of
 
-__all__ = ["Limits", "ResolvedSpec", "ResolvedValidation", "Sizes", "TrainingSpec", "ValidationSpec", "faults_of", "resolve"]
+__all__ = [
+    "EarlyStopping",
+    "Limits",
+    "ResolvedSpec",
+    "ResolvedValidation",
+    "Sizes",
+    "TrainingSpec",
+    "ValidationSpec",
+    "faults_of",
+    "resolve",
+]

@@ -61,6 +61,7 @@ def resolve(spec: TrainingSpec, columns: Sequence[ColumnInfo], rows: int, limits
         optimizer=optimizer,
         batch_size=min(spec.batch_size, sizes.training_rows),
         epochs=spec.epochs,
+        early_stopping=spec.early_stopping,
         seed=secrets.randbelow(2**31) if spec.seed is None else spec.seed,
         shuffle=spec.shuffle,
         dtype=spec.dtype,

@@ -27,6 +27,16 @@ class ValidationSpec(Definition):
     ] = None
 
 
+class EarlyStopping(Definition):
+    """Training ends when so many epochs in a row were not better than the best: by validation loss, else by training loss.
+
+    The best parameters are kept as always and are what a trained network is, unless the last are asked for: nothing needs restoring.
+    As keras.callbacks.EarlyStopping with min_delta 0 and restore_best_weights: patience 1 forgives no epoch.
+    """
+
+    patience: Annotated[int, Field(ge=1, le=10**9, description="Epochs without a better one after which training ends.")] = 10
+
+
 class TrainingSpec(Definition):
     """A network, the columns it learns from, and how."""
 
@@ -46,6 +56,7 @@ class TrainingSpec(Definition):
     optimizer: OptimizerSpec = Adam()
     batch_size: Annotated[int, Field(ge=1, description="Rows per step; no more than there are to train on.")] = 32
     epochs: Annotated[int, Field(ge=1, description="How often every training row is visited.")] = 10
+    early_stopping: Annotated[EarlyStopping | None, Field(description="Default: all epochs are run.")] = None
     seed: Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="Decides all that is drawn. Default: drawn.")] = None
     shuffle: Annotated[bool, Field(description="Whether every epoch visits the rows in another order.")] = True
     dtype: Literal["float32", "float64"] = "float32"

@@ -76,11 +76,12 @@ def specs(draw: Any) -> dict[str, Any]:
         "loss": loss,
         "optimizer": draw(OPTIMIZERS),
         "batch_size": draw(st.integers(1, 30)),
-        "epochs": draw(st.integers(1, 3)),
+        "epochs": draw(st.integers(1, 4)),
         "seed": draw(st.integers(0, 1000)),
         "shuffle": draw(st.booleans()),
         "dtype": draw(st.sampled_from(["float32", "float64"])),
         "validation": draw(st.sampled_from([None, {"fraction": 0.3}])),
+        "early_stopping": draw(st.sampled_from([None, None, {"patience": 1}])),
         "preprocess": draw(st.sampled_from([[], [{"type": "standardize"}]])),
     }
 

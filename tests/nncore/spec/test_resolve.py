@@ -85,6 +85,7 @@ def test_every_default_is_written_in():
         },
         "batch_size": 4,
         "epochs": 10,
+        "early_stopping": None,
         "shuffle": True,
         "dtype": "float32",
         "validation": None,

@@ -31,8 +31,8 @@ def layer(**fields: Any) -> dict[str, Any]:
     [
         ({"network": {"layers": LAYERS}}, "/target", "missing_field", 'the field "target" is missing'),
         ({**GOOD, "epoch": 3}, "/epoch", "unknown_field",
-         'unknown field "epoch". Did you mean "epochs"? Allowed here: network, inputs, target, loss, optimizer, batch_size, epochs, seed, '
-         "shuffle, dtype, validation, preprocess, metrics"),
+         'unknown field "epoch". Did you mean "epochs"? Allowed here: network, inputs, target, loss, optimizer, batch_size, epochs, '
+         "early_stopping, seed, shuffle, dtype, validation, preprocess, metrics"),
         (layer(activaton="relu"), "/network/layers/1/activaton", "unknown_field",
          'unknown field "activaton". Did you mean "activation"? Allowed here: type, units, activation, use_bias, weight, bias, threshold'),
         (layer(units="3"), "/network/layers/1/units", "wrong_type", 'units: expected a whole number, got "3"'),
