@@ -143,14 +143,13 @@ class Minimizer:
                     return
 
     def _advance(self) -> None:
-        """One update; it is taken back when there is nothing finite behind it."""
+        """One update; where nothing finite is behind it, the search ends, and its last point stays."""
         update = self._update
         update.gradients[:] = self._gradient if self._sign > 0 else [-slope for slope in self._gradient]
         update.apply(self._step)
         point: list[float] = update.parameters.tolist()
         evaluation = self._tape.evaluate(point)
         if evaluation is None:
-            update.parameters[:] = self._point
             self._diverged = True
             return
         self._point, (self._value, self._gradient) = point, evaluation

@@ -164,6 +164,7 @@ def test_at_a_kink_or_an_end_the_slope_is_the_one_that_is_documented(text: str, 
         ("x", math.nan),
         ("sin(x)", math.inf),
         ("x*1e99*1e99", 0.5),  # a slope whose square overflows
+        ("-x*1e99*1e99", 0.5),
     ],
 )
 def test_what_is_not_finite_is_no_number(text: str, x: float) -> None:
@@ -182,6 +183,34 @@ def test_finite_numbers_whose_sum_overflows_are_finite() -> None:
     found = Tape(parse("(x*1e100*1e100*1e100 + y*1e100*1e100*1e100)*1e-100*1e-100*1e-100")).evaluate([0.8e8, 0.8e8])
     assert found is not None
     assert found.value == pytest.approx(1.6e8)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("-x**2", -9),
+        ("(-x)**2", 9),
+        ("2**-x", 0.125),
+        ("2**-x**2", 2**-9),
+        ("x**x**0.5", 3 ** (3**0.5)),
+        ("-x*2 + 1", -5),
+        ("2 - x - 1", -2),
+        ("2 - -x", 5),
+        ("2 - (x - 1)", 0),
+        ("12/x/2", 2),
+        ("12/x*2", 8),
+        ("1 + 2*x**2/6 - 1", 3),
+        ("--x", 3),
+        ("2*-x", -6),
+        ("sin(x - 3)*5 + max(1, x, 2)**2", 9),
+        ("  x\t+\n1 ", 4),
+        (".5*x + 1. + 1e1 + 2E-1", 12.7),
+    ],
+)
+def test_operators_bind_as_in_mathematics(text: str, value: float) -> None:
+    found = Tape(parse(text)).evaluate([3.0])
+    assert found is not None
+    assert found.value == pytest.approx(value, rel=1e-15)
 
 
 def test_constants_are_computed_once() -> None:
