@@ -1,8 +1,8 @@
 """y = activation(x W^T + b): every output is a weighted sum of every input.
 
 W has the shape (units, inputs) and b the shape (units,), as in torch.nn.Linear. Initial parameters are torch.nn.Linear's default,
-uniform in +-1/sqrt(inputs) for both, unless they are given: then training starts from those, and a network whose parameters
-are all given can be evaluated without training.
+uniform in +-1/sqrt(inputs) for both, unless initialisers draw them, or they are given: then training starts from those, and a network
+whose parameters are all given can be evaluated without training.
 
 A `threshold` t is another way to write a bias: the neuron's weighted sum is compared with t, which is a bias of -t.
 """
@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from nncore.activations import ACTIVATION_CODES, ActivationName, activate, activate_backward
 from nncore.errors import Fault, InvalidSpec
+from nncore.initialisers import BiasInitialiser, Initialiser, WeightInitialiser
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Place, Plan, Value
@@ -37,6 +38,8 @@ class Dense(Layer):
     weight: Weight | None = None
     bias: PerUnit | None = None
     threshold: PerUnit | None = None
+    initialiser: Annotated[WeightInitialiser | None, Field(description="How the weight is drawn.")] = None
+    bias_initialiser: Annotated[BiasInitialiser | None, Field(description="How the bias is drawn.")] = None
 
     @field_validator("weight")
     @classmethod
@@ -80,6 +83,17 @@ class Dense(Layer):
             )
         return numbers
 
+    @field_validator("initialiser", "bias_initialiser")
+    @classmethod
+    def _drawn_or_given(cls, initialiser: Initialiser | None, info: ValidationInfo) -> Initialiser | None:
+        names = ("weight",) if info.field_name == "initialiser" else ("bias", "threshold")
+        if initialiser is not None and any(info.data.get(name) is not None for name in names):
+            message = "the {given} is given, so nothing is drawn for it; leave out one of them"
+            raise PydanticCustomError("given_and_drawn", message, {"given": names[0]})
+        if initialiser is not None and names[0] == "bias" and info.data.get("use_bias") is False:
+            raise PydanticCustomError("bias_not_used", "a bias_initialiser stands here though use_bias is false; leave out one of them", {})
+        return initialiser
+
     def given_bias(self) -> list[float] | None:
         """The bias that was given, in either form."""
         if self.threshold is not None:
@@ -122,16 +136,16 @@ class Dense(Layer):
         return None
 
     def without_parameters(self) -> Dense:
-        return self.model_copy(update={"weight": None, "bias": None, "threshold": None})
+        return self.model_copy(update=dict.fromkeys(("weight", "bias", "threshold", "initialiser", "bias_initialiser")))
 
     def lower(self, plan: Plan, x: Value) -> Value:
         (units,), inputs = self.output_shape(x.shape), x.shape[0]
         module, bound = plan.module(), inputs**-0.5
         bias_at: Place | int = NOWHERE
         bias_gradient: Place | int = NOWHERE
-        weight = plan.parameter(f"{module}.weight", (units, inputs), bound, self.weight)
+        weight = plan.parameter(f"{module}.weight", (units, inputs), bound, self.weight, self.initialiser)
         if self.use_bias:
-            bias = plan.parameter(f"{module}.bias", (units,), bound, self.given_bias())
+            bias = plan.parameter(f"{module}.bias", (units,), bound, self.given_bias(), self.bias_initialiser)
             bias_at, bias_gradient = bias.at, bias.gradient
         if self.activation != "linear":
             plan.module()  # in torch.nn.Sequential the activation is a module of its own

@@ -101,7 +101,10 @@ class Machine:
     def initialise(self, generator: np.random.Generator) -> None:
         """Draw all parameters, in their order. Those given in the spec are drawn too, then replaced: the others do not depend on them."""
         for values, parameter in zip(self._parts(), self.program.layout.parameters.values(), strict=True):
-            drawn = generator.uniform(-parameter.bound, parameter.bound, parameter.size)
+            if parameter.initialiser is None:
+                drawn = generator.uniform(-parameter.bound, parameter.bound, parameter.size)
+            else:
+                drawn = parameter.initialiser.draw(generator, parameter.shape).ravel()
             values[:] = drawn if parameter.given is None else np.asarray(parameter.given, dtype=np.float64).ravel()
 
     def load(self, parameters: Mapping[str, np.ndarray]) -> None:

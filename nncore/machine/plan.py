@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from nncore.initialisers import Initialiser
 from nncore.machine.kernels import FIELDS, HEADER, SCALARS, Kernel
 
 Region = Literal["scalars", "parameters", "gradients", "optimizer", "constants", "workspace", "integers"]
@@ -58,7 +59,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A named part of the parameter vector; at first uniform in +-bound, unless `given`."""
+    """A named part of the parameter vector; at first uniform in +-bound, unless there is an initialiser, or it is `given`."""
 
     name: str
     shape: tuple[int, ...]
@@ -66,6 +67,7 @@ class Parameter:
     gradient: Place
     bound: float
     given: Sequence[Any] | None = field(repr=False)
+    initialiser: Initialiser | None = None
 
     @property
     def size(self) -> int:
@@ -146,12 +148,19 @@ class Plan:
         self._random_layers += 1
         return self._random_layers - 1
 
-    def parameter(self, name: str, shape: tuple[int, ...], bound: float, given: Sequence[Any] | None = None) -> Parameter:
+    def parameter(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        bound: float,
+        given: Sequence[Any] | None = None,
+        initialiser: Initialiser | None = None,
+    ) -> Parameter:
         """A parameter, placed after those asked for before; the same one when another plan of the layout has asked for it."""
         known = self.layout.parameters.get(name)
         if known is None:
             offset = self.layout.parameter_count
-            known = Parameter(name, shape, Place("parameters", offset), Place("gradients", offset), bound, given)
+            known = Parameter(name, shape, Place("parameters", offset), Place("gradients", offset), bound, given, initialiser)
             self.layout.parameters[name] = known
             self.layout.sizes["parameters"] = self.layout.sizes["gradients"] = offset + known.size
         return known

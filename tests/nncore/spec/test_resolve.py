@@ -32,6 +32,7 @@ TABLE = read_columns(
         "picture": [[[1, 2, 3], [4, 5, 6]]] * 4,
     }
 )
+UNSAID = dict.fromkeys(("weight", "bias", "threshold", "initialiser", "bias_initialiser"))
 WITH_TEXT = Table(TABLE[name] for name in ("x", "name", "bit"))
 BASE = {"inputs": ["x"], "target": "bit", "network": [1]}
 
@@ -62,8 +63,8 @@ def test_every_default_is_written_in():
     assert content == {
         "network": {
             "layers": [
-                {"type": "dense", "units": 3, "activation": "tanh", "use_bias": True, "weight": None, "bias": None, "threshold": None},
-                {"type": "dense", "units": 1, "activation": "linear", "use_bias": True, "weight": None, "bias": None, "threshold": None},
+                {"type": "dense", "units": 3, "activation": "tanh", "use_bias": True, **UNSAID},
+                {"type": "dense", "units": 1, "activation": "linear", "use_bias": True, **UNSAID},
             ]
         },
         "inputs": ["x", "size"],

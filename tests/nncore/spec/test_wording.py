@@ -34,7 +34,8 @@ def layer(**fields: Any) -> dict[str, Any]:
          'unknown field "epoch". Did you mean "epochs"? Allowed here: network, inputs, target, loss, optimizer, batch_size, epochs, '
          "early_stopping, seed, shuffle, dtype, validation, preprocess, metrics"),
         (layer(activaton="relu"), "/network/layers/1/activaton", "unknown_field",
-         'unknown field "activaton". Did you mean "activation"? Allowed here: type, units, activation, use_bias, weight, bias, threshold'),
+         'unknown field "activaton". Did you mean "activation"? Allowed here: type, units, activation, use_bias, weight, bias, '
+         "threshold, initialiser, bias_initialiser"),
         (layer(units="3"), "/network/layers/1/units", "wrong_type", 'units: expected a whole number, got "3"'),
         (layer(units=3.0), "/network/layers/1/units", "wrong_type", "units: expected a whole number, got 3.0"),
         (layer(units=True), "/network/layers/1/units", "wrong_type", "units: expected a whole number, got true"),
