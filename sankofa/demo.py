@@ -63,7 +63,7 @@ def run_demo(installation: Installation, output: Path, steps: Steps) -> dict[str
 
         try:
             migrate(installation, steps)
-            compile_kernels(installation, steps)
+            compile_kernels(installation, steps, only_usual=True)
             parts = [installation.part(name) for name in ("api", "worker", "reaper")]
             with Supervisor(parts, grace_seconds=installation.grace_seconds, on_line=logs, on_restart=restarted) as supervisor:
                 with steps.step("start API, worker and reaper") as step:

@@ -84,9 +84,9 @@ class Installation:
         """How long stopping processes are waited for."""
         return self.shutdown_seconds + STOP_MARGIN_SECONDS
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str, *arguments: str) -> Part:
         """The program `name` of the service."""
-        return Part(name, python(MODULES[name]), self.environment)
+        return Part(name, [*python(MODULES[name]), *arguments], self.environment)
 
     def read_key(self) -> str:
         """The API key of this installation."""

@@ -9,6 +9,8 @@ from sankofa.display import Steps
 from sankofa.installation import Installation
 from sankofa.process import run_to_end
 
+LOADING_SECONDS = 1.0  # what was compiled before is loaded in less
+
 
 def migrate(installation: Installation, steps: Steps) -> None:
     """Make or upgrade the database, and the first API key. Raises InstallationFault."""
@@ -16,19 +18,24 @@ def migrate(installation: Installation, steps: Steps) -> None:
         run_to_end(installation.part("migrate"), _ignore)
 
 
-def compile_kernels(installation: Installation, steps: Steps) -> None:
-    """Compile the kernels, or see that they are compiled already. Raises InstallationFault."""
+def compile_kernels(installation: Installation, steps: Steps, *, only_usual: bool = False) -> None:
+    """Compile the kernels, or see that they are compiled already. Raises InstallationFault.
+
+    only_usual: those of dense networks; a job that needs others compiles them before its clock starts.
+    """
     with steps.step("compile the kernels, once") as step:
-        step.note = "done before"
 
         def on_line(name: str, line: str) -> None:
             # One JSON object a line; what else the process says, a warning for instance, is kept for its failure's message.
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 progress = json.loads(line)
+                if "seconds" in progress:
+                    step.note = "done before" if progress["seconds"] < LOADING_SECONDS else step.note
+                    return
                 step.bar.show(progress["done"] / progress["total"], f"{progress['done']} of {progress['total']}")
                 step.note = f"{progress['total']} of them"
 
-        run_to_end(installation.part("warm"), on_line)
+        run_to_end(installation.part("warm", *(["--usual"] if only_usual else [])), on_line)
 
 
 def _ignore(name: str, line: str) -> None:

@@ -14,7 +14,7 @@ def main() -> None:
     use_one_blas_thread()
     from celery.platforms import SecurityWarning
 
-    from nncore.machine.compilation import DTYPES, warm
+    from nncore.machine.compilation import usual_kernels, warm
     from service import log
     from service.parent import exit_with_parent
     from service.store import migrate
@@ -28,8 +28,7 @@ def main() -> None:
     store = Store(settings.database)
     migrate.wait_until_current(store)
     store.close()  # its connections are not the children's
-    for dtype in DTYPES:  # shared by the children: no job's time goes into compiling
-        warm(dtype)
+    warm("float32", usual_kernels())  # shared by the children
     app.worker_main(
         [
             "--quiet",

@@ -18,8 +18,9 @@ from nncore import checkpoint, formats
 from nncore.checkpoint import Snapshot
 from nncore.data import TrainingData
 from nncore.errors import CheckpointMismatch, Diverged, InvalidData, InvalidFile
+from nncore.machine import warm
 from nncore.spec import ResolvedSpec
-from nncore.trainer import Trainer
+from nncore.trainer import Trainer, program_of
 from service.settings import Settings
 from service.store import blobs, checkpoints, claims, datasets
 from service.store.claims import Ending, NewSnapshot
@@ -31,6 +32,7 @@ from worker.lease import Lease
 from worker.recorder import Recorder, reported
 
 LOOK_SECONDS = 0.5  # between two looks at the job's row
+COMPILING_SECONDS = 1.0  # loading kernels never takes so long
 RETRY_SECONDS = 0.5  # between two tries of a write that the database did not take
 
 Result = TypeVar("Result")
@@ -95,11 +97,18 @@ class Slice:
         dataset = datasets.get(self._store, claim.tenant_id, claim.dataset_id)
         table = open_table(self._store, self._settings.cache_dir, dataset, self._settings.cache_bytes, self._lease.moved)
         spec = ResolvedSpec.model_validate(claim.spec)
+        self._compile(spec)
         trainer = Trainer(spec, TrainingData.prepare(spec, table))
         if claim.slices > 1:
             self._restore(trainer)
         self._lease.moved()
         return Training(trainer, Recorder(trainer), saved_step=trainer.step, saved_at=time.monotonic())
+
+    def _compile(self, spec: ResolvedSpec) -> None:
+        """Load the kernels; those that nobody has compiled yet are compiled, before the job's clock starts, and an event says so."""
+        seconds = warm(spec.dtype, program_of(spec).kernels(), lambda done, total: self._lease.moved())
+        if seconds > COMPILING_SECONDS:
+            self._insist(lambda: claims.note(self._store, self._claim, "kernels_compiled", {"seconds": round(seconds, 3)}))
 
     def _restore(self, trainer: Trainer) -> None:
         newest = checkpoints.newest(self._store, self._claim.job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,13 +20,24 @@ Progress = Callable[[int, int], None]
 
 def known_kernels() -> list[Kernel]:
     """Every kernel in the files of the layers, losses and optimizers that the unions name."""
-    import sys
-
     from nncore.layers import LayerSpec
     from nncore.losses import LossSpec
     from nncore.optimizers import OptimizerSpec
 
-    specs = [spec for union in (LayerSpec, LossSpec, OptimizerSpec) for spec in get_args(get_args(union)[0])]
+    return _kernels_of(spec for union in (LayerSpec, LossSpec, OptimizerSpec) for spec in get_args(get_args(union)[0]))
+
+
+def usual_kernels() -> list[Kernel]:
+    """The kernels of dense networks with the usual losses and optimizers: what nearly every installation needs first."""
+    from nncore.layers import Dense, Dropout, Flatten
+    from nncore.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
+    from nncore.optimizers import SGD, Adam
+
+    return _kernels_of((Dense, Dropout, Flatten, BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy, SGD, Adam))
+
+
+def _kernels_of(specs: Iterable[type]) -> list[Kernel]:
+    """The kernels in the files of these specs, each once."""
     modules = [sys.modules[each.__module__] for spec in specs for each in spec.__mro__]  # what an optimizer inherits has kernels, too
     return list(dict.fromkeys(value for module in modules for value in vars(module).values() if isinstance(value, Kernel)))
 

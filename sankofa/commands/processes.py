@@ -42,7 +42,7 @@ def worker(data_dir: str | None, workers: int | None, reaper: bool, as_json: boo
     """
     with stop_signals_interrupt():
         installation = Installation.find(data_dir=data_dir, workers=workers)
-        compile_kernels(installation, Steps(1, terminal_console()))
+        compile_kernels(installation, Steps(1, terminal_console()), only_usual=True)
         keep_running(installation, ["worker", "reaper"] if reaper else ["worker"], as_json=as_json)
 
 

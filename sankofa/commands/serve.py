@@ -39,7 +39,7 @@ def serve(host: str | None, port: int | None, data_dir: str | None, workers: int
         with installation.lock():
             installation.check_port()
             migrate(installation, steps)
-            compile_kernels(installation, steps)
+            compile_kernels(installation, steps, only_usual=True)
 
             def start(supervisor: Supervisor) -> None:
                 with steps.step("start API, worker and reaper"):

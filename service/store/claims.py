@@ -141,6 +141,15 @@ def record(store: Store, claim: Claim, progress: Progress, metrics: Sequence[Met
         _charge(session, claim.tenant_id, progress.seconds, now)
 
 
+def note(store: Store, claim: Claim, type: str, data: Mapping[str, Any]) -> None:
+    """Add an event to a claimed job. Raises LostClaim."""
+    with store.write() as session:
+        seq = session.scalar(sa.update(Job).where(_owned(claim)).values(event_seq=Job.event_seq + 1).returning(Job.event_seq))
+        if seq is None:
+            raise LostClaim(claim.job_id)
+        events.add(session, claim.job_id, seq, store.now(session), type, dict(data))
+
+
 def rewind(store: Store, claim: Claim, step: int, epoch: int) -> None:
     """Set the job back to the checkpoint it was restored from: what lies beyond it is deleted. Raises LostClaim."""
     with store.write() as session:
