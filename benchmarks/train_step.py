@@ -1,10 +1,11 @@
 """Training steps per second of nncore, PyTorch (eager, fused optimizer) and scikit-learn, on the same networks and data.
 
-    python benchmarks/train_step.py [--cases ABCDE] [--threads 1] [--dtype float32] [--rounds 7] [--seconds 0.5] [--json FILE]
+    python benchmarks/train_step.py [--cases ABCDEFG] [--threads 1] [--dtype float32] [--rounds 7] [--seconds 0.5] [--json FILE]
 
     A  784-30-10 sigmoid, SGD, batch 10          D  784-512-512-10 relu, Adam, batch 128
     B  64-32-10 relu, Adam, batch 32             E  784-2048-2048-10 relu, Adam, batch 512
     C  784-128-10 relu, Adam, batch 128          all: softmax cross-entropy, shuffled epochs over random rows
+    F, G  pictures of 28 x 28: 20 filters 5 x 5, pool 2, 40 filters 5 x 5, pool 2, 100, 10, relu, SGD, batch 10 and 128 (not scikit-learn)
 
 Every contestant is a process of its own, with a BLAS environment clean of settings of this machine. They take turns, one round each, so a
 slow moment of the machine hits all; the median of the rounds counts. The first step is timed from the start of the process, imports
@@ -34,7 +35,18 @@ CASES: dict[str, tuple[list[int], str, str, int]] = {  # layer sizes, activation
     "C": ([784, 128, 10], "relu", "adam", 128),
     "D": ([784, 512, 512, 10], "relu", "adam", 128),
     "E": ([784, 2048, 2048, 10], "relu", "adam", 512),
+    "F": ([784, 100, 10], "relu", "sgd", 10),
+    "G": ([784, 100, 10], "relu", "sgd", 128),
 }
+CONVOLUTIONAL = "FG"  # two convolutions and pools stand before the dense layers
+PICTURES: list[dict[str, Any]] = [
+    {"type": "reshape", "shape": [1, 28, 28]},
+    {"type": "conv2d", "filters": 20, "kernel_size": 5, "activation": "relu"},
+    {"type": "max_pool", "kernel_size": 2},
+    {"type": "conv2d", "filters": 40, "kernel_size": 5, "activation": "relu"},
+    {"type": "max_pool", "kernel_size": 2},
+    {"type": "flatten"},
+]
 ROWS = 6400
 RATES = {"sgd": 0.1, "adam": 1e-3}
 CLEANED = ("OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "OMP_", "NVPL_", "NUMBA_", "KMP_")
@@ -61,7 +73,7 @@ def nncore_steps(case: str, dtype: str, threads: int) -> Steps:
         {
             "inputs": ["x"],
             "target": "y",
-            "network": {"layers": [*hidden, {"type": "dense", "units": sizes[-1]}]},
+            "network": {"layers": [*(PICTURES if case in CONVOLUTIONAL else []), *hidden, {"type": "dense", "units": sizes[-1]}]},
             "optimizer": {"type": optimizer, "learning_rate": RATES[optimizer]},
             "batch_size": batch_size,
             "epochs": 10_000_000,
@@ -86,6 +98,10 @@ def torch_steps(case: str, dtype: str, threads: int) -> Steps:
     sizes, activation, optimizer, batch_size = CASES[case]
     inputs, labels = (torch.from_numpy(array) for array in data(case, dtype))
     modules: list[torch.nn.Module] = []
+    if case in CONVOLUTIONAL:
+        modules += [torch.nn.Unflatten(1, (1, 28, 28)), torch.nn.Conv2d(1, 20, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+        modules += [torch.nn.Conv2d(20, 40, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten()]
+        sizes = [640, *sizes[1:]]
     for before, after in pairwise(sizes):
         modules += [torch.nn.Linear(before, after), torch.nn.Sigmoid() if activation == "sigmoid" else torch.nn.ReLU()]
     model = torch.nn.Sequential(*modules[:-1]).to(getattr(torch, dtype))
@@ -155,7 +171,8 @@ def clean_environment(threads: int) -> dict[str, str]:
 def measure(case: str, dtype: str, threads: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
     """One row for each contestant."""
     children, started, rows = {}, {}, []
-    for name in CONTESTANTS:
+    contestants = [name for name in CONTESTANTS if name != "scikit-learn" or case not in CONVOLUTIONAL]
+    for name in contestants:
         command = [sys.executable, str(Path(__file__)), "--contestant", name, "--cases", case, "--dtype", dtype, "--threads", str(threads)]
         started[name] = time.time()
         children[name] = subprocess.Popen(
@@ -163,7 +180,7 @@ def measure(case: str, dtype: str, threads: int, rounds: int, seconds: float) ->
         )
         rows.append({"case": case, "threads": threads, "dtype": dtype, "contestant": name} | answer(children[name]))
         rows[-1]["seconds_to_first_step"] = rows[-1].pop("ready") - started[name]
-    rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds + 1):
         for row in rows:
             name = row["contestant"]
@@ -192,7 +209,7 @@ def answer(child: subprocess.Popen[str]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", default="ABCDE")
+    parser.add_argument("--cases", default="ABCDEFG")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=7)

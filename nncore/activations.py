@@ -1,20 +1,39 @@
-"""The functions that bend: linear, sigmoid, tanh, relu, softmax, step.
+"""The functions that bend. Formulas and constants are PyTorch's defaults.
 
-Forward works in place on the pre-activations; backward needs only what came out (the derivatives of all of them can be written by it),
-and turns the gradient of the outputs into that of the pre-activations, in place. The derivative of relu at 0 is 0.
-`step` is Heaviside's: 1 above 0, else 0 (0 at exactly the threshold). Its slope is zero everywhere, so it is for inference only.
+    sigmoid     1 / (1 + e^-x)                      leaky_relu  x above 0, else 0.01 x
+    tanh        tanh(x)                             elu         x above 0, else e^x - 1
+    relu        max(x, 0), slope 0 at 0             selu        1.0507 (x above 0, else 1.6733 (e^x - 1))
+    softmax     e^x / sum of e^x                    gelu        x Phi(x), Phi: the normal distribution
+    step        1 above 0, else 0                   gelu_tanh   gelu with Phi by a tanh, up to 4.7e-4 from it
+    linear      x                                   softplus    ln(1 + e^x);    silu    x / (1 + e^-x)
+
+For those on the left `activate` works in place on the pre-activations; backward needs only what came out (the derivatives of all of them
+can be written by it), and turns the gradient of the outputs into that of the pre-activations, in place. Those on the right need what came
+in, too: `bend` keeps it. `step` is Heaviside's, 0 at exactly the threshold. Its slope is zero everywhere, so it is for inference only.
+
+Sources: Maas et al. 2013 (leaky_relu), Clevert et al. arXiv 1511.07289 (elu), Klambauer et al. arXiv 1706.02515 (selu), Hendrycks and
+Gimpel arXiv 1606.08415 (gelu), Elfwing et al. arXiv 1702.03118 (silu).
 """
 
 from __future__ import annotations
 
+from math import erf, pi, sqrt
 from typing import Literal
+
+import numpy as np
 
 from nncore.machine.exponential import exponential, tangent
 from nncore.machine.kernels import Array, jit
 
-ActivationName = Literal["linear", "sigmoid", "tanh", "relu", "softmax", "step"]
+ElementwiseName = Literal[
+    "linear", "sigmoid", "tanh", "relu", "step", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "softplus", "silu"
+]  # fmt: skip
+ActivationName = Literal[
+    "linear", "sigmoid", "tanh", "relu", "softmax", "step", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "softplus", "silu"
+]  # fmt: skip
 
-LINEAR, SIGMOID, TANH, RELU, SOFTMAX, STEP = range(6)
+LINEAR, SIGMOID, TANH, RELU, SOFTMAX, STEP = range(6)  # in place, by `activate`
+LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SOFTPLUS, SILU = range(6, 13)  # by `bend`
 ACTIVATION_CODES: dict[ActivationName, int] = {
     "linear": LINEAR,
     "sigmoid": SIGMOID,
@@ -22,7 +41,18 @@ ACTIVATION_CODES: dict[ActivationName, int] = {
     "relu": RELU,
     "softmax": SOFTMAX,
     "step": STEP,
+    "leaky_relu": LEAKY_RELU,
+    "elu": ELU,
+    "selu": SELU,
+    "gelu": GELU,
+    "gelu_tanh": GELU_TANH,
+    "softplus": SOFTPLUS,
+    "silu": SILU,
 }
+
+NEGATIVE_SLOPE = 0.01
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+ROOT_HALF, ROOT_2_BY_PI, CUBE, DENSITY = sqrt(0.5), sqrt(2 / pi), 0.044715, 1 / sqrt(2 * pi)
 
 
 @jit
@@ -76,3 +106,61 @@ def activate_backward(code: int, y: Array, dy: Array) -> None:
                 along += dz[j] * z[j]
             for j in range(units):
                 dz[j] = z[j] * (dz[j] - along)
+
+
+@jit
+def bend(code: int, x: Array, y: Array) -> None:
+    """y = f(x), both flat, for the activations whose gradient needs what came in."""
+    kind = x.dtype.type
+    zero, half, one, two = kind(0), kind(0.5), kind(1), kind(2)
+    if code == LEAKY_RELU:
+        for i in range(x.size):
+            y[i] = x[i] if x[i] > zero else kind(NEGATIVE_SLOPE) * x[i]
+    elif code in (ELU, SELU):
+        scale, alpha = (kind(SELU_SCALE), kind(SELU_ALPHA)) if code == SELU else (one, one)
+        for i in range(x.size):
+            t = tangent(half * x[i])  # e^x - 1 = 2 t / (1 - t): no digits are lost near 0
+            y[i] = scale * (x[i] if x[i] > zero else alpha * two * t / (one - t))
+    elif code == GELU:
+        for i in range(x.size):
+            y[i] = half * x[i] * (one + kind(erf(x[i] * kind(ROOT_HALF))))
+    elif code == GELU_TANH:
+        for i in range(x.size):
+            y[i] = half * x[i] * (one + tangent(kind(ROOT_2_BY_PI) * (x[i] + kind(CUBE) * x[i] * x[i] * x[i])))
+    elif code == SOFTPLUS:
+        for i in range(x.size):
+            y[i] = max(x[i], zero) + np.log1p(exponential(-np.abs(x[i])))
+    elif code == SILU:
+        for i in range(x.size):
+            y[i] = x[i] / (one + exponential(-x[i]))
+
+
+@jit
+def bend_backward(code: int, x: Array, dy: Array, dx: Array) -> None:
+    """dx = f'(x) dy, all flat."""
+    kind = x.dtype.type
+    zero, half, one, three = kind(0), kind(0.5), kind(1), kind(3)
+    if code == LEAKY_RELU:
+        for i in range(x.size):
+            dx[i] = dy[i] if x[i] > zero else kind(NEGATIVE_SLOPE) * dy[i]
+    elif code in (ELU, SELU):
+        scale, alpha = (kind(SELU_SCALE), kind(SELU_ALPHA)) if code == SELU else (one, one)
+        for i in range(x.size):
+            dx[i] = scale * dy[i] * (one if x[i] > zero else alpha * exponential(x[i]))
+    elif code == GELU:
+        for i in range(x.size):
+            below = half * (one + kind(erf(x[i] * kind(ROOT_HALF))))
+            dx[i] = dy[i] * (below + x[i] * kind(DENSITY) * exponential(-half * x[i] * x[i]))
+    elif code == GELU_TANH:
+        for i in range(x.size):
+            square = x[i] * x[i]
+            t = tangent(kind(ROOT_2_BY_PI) * x[i] * (one + kind(CUBE) * square))
+            slope = kind(ROOT_2_BY_PI) * (one + three * kind(CUBE) * square)
+            dx[i] = dy[i] * half * (one + t + x[i] * (one - t * t) * slope)
+    elif code == SOFTPLUS:
+        for i in range(x.size):
+            dx[i] = dy[i] / (one + exponential(-x[i]))
+    elif code == SILU:
+        for i in range(x.size):
+            share = one / (one + exponential(-x[i]))
+            dx[i] = dy[i] * share * (one + x[i] * (one - share))

@@ -7,12 +7,12 @@ activation decides. Nothing is trained or compiled.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import erf, pi, prod, sqrt
 from typing import Any
 
 import numpy as np
 
-from nncore.activations import ActivationName
+from nncore.activations import NEGATIVE_SLOPE, SELU_ALPHA, SELU_SCALE, ActivationName
 from nncore.errors import Fault, InvalidData, InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
 from nncore.layers import Dense, Dropout, Flatten
@@ -94,7 +94,27 @@ def activated(activation: ActivationName, values: np.ndarray) -> np.ndarray:
         return np.where(values > 0, 1.0, 0.0)
     if activation == "relu":
         return np.where(values > 0, values, 0.0)
-    return np.tanh(values) if activation == "tanh" else values
+    if activation == "tanh":
+        return np.asarray(np.tanh(values))
+    return values if activation == "linear" else _bent(activation, values)
+
+
+def _bent(activation: ActivationName, values: np.ndarray) -> np.ndarray:
+    """Those that are bent by parts or by an integral; see nncore/activations.py for the formulas."""
+    negative = np.expm1(np.minimum(values, 0.0))
+    if activation == "leaky_relu":
+        return np.where(values > 0, values, NEGATIVE_SLOPE * values)
+    if activation == "elu":
+        return np.where(values > 0, values, negative)
+    if activation == "selu":
+        return np.asarray(SELU_SCALE * np.where(values > 0, values, SELU_ALPHA * negative))
+    if activation == "gelu":
+        return np.asarray(0.5 * values * (1.0 + np.array([erf(value * sqrt(0.5)) for value in values.flat]).reshape(values.shape)))
+    if activation == "gelu_tanh":
+        return np.asarray(0.5 * values * (1.0 + np.tanh(sqrt(2 / pi) * (values + 0.044715 * values**3))))
+    if activation == "softplus":
+        return np.asarray(np.logaddexp(values, 0.0))
+    return np.asarray(values * activated("sigmoid", values))
 
 
 def _check_given(network: NetworkSpec) -> None:

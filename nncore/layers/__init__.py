@@ -6,15 +6,31 @@ from typing import Annotated
 
 from pydantic import Field
 
+from nncore.layers.activation import Activation
+from nncore.layers.convolution import Conv1d, Conv2d
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
 from nncore.layers.flatten import Flatten
+from nncore.layers.max_pool import MaxPool
 from nncore.layers.parallel import Parallel
+from nncore.layers.reshape import Reshape
 from nncore.layers.residual import Residual
 
-LayerSpec = Annotated[Dense | Dropout | Flatten | Parallel | Residual, Field(discriminator="type")]
+LayerSpec = Annotated[
+    Dense
+    | Dropout
+    | Flatten
+    | Parallel
+    | Residual
+    | Reshape
+    | Activation
+    | Conv1d
+    | Conv2d
+    | MaxPool,
+    Field(discriminator="type"),
+]  # fmt: skip
 
 for _composition in (Parallel, Residual):  # they hold layers, all of which are known only here
     _composition.model_rebuild(_types_namespace={"LayerSpec": LayerSpec})
 
-__all__ = ["Dense", "Dropout", "Flatten", "LayerSpec", "Parallel", "Residual"]
+__all__ = ["Activation", "Conv1d", "Conv2d", "Dense", "Dropout", "Flatten", "LayerSpec", "MaxPool", "Parallel", "Reshape", "Residual"]

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from nncore.activations import ACTIVATION_CODES, ActivationName, activate, activate_backward
 from nncore.errors import Fault, InvalidSpec
 from nncore.initialisers import BiasInitialiser, Initialiser, WeightInitialiser
+from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Place, Plan, Value
@@ -128,12 +129,7 @@ class Dense(Layer):
         return (self.units,)
 
     def untrainable(self) -> str | None:
-        if self.activation == "step":
-            return (
-                "the slope of the step activation is zero, so gradient descent cannot train through it; "
-                "train with sigmoid, tanh or relu, or ask for the answer of given weights without training"
-            )
-        return None
+        return SLOPE_OF_STEP if self.activation == "step" else None
 
     def without_parameters(self) -> Dense:
         return self.model_copy(update=dict.fromkeys(("weight", "bias", "threshold", "initialiser", "bias_initialiser")))
@@ -149,12 +145,13 @@ class Dense(Layer):
             bias_at, bias_gradient = bias.at, bias.gradient
         if self.activation != "linear":
             plan.module()  # in torch.nn.Sequential the activation is a module of its own
-        y, code = plan.value(units), ACTIVATION_CODES[self.activation]
+        in_place = applied_in_place(self.activation)
+        y, code = plan.value(units), ACTIVATION_CODES[self.activation if in_place else "linear"]
         plan.forward.append((dense_forward, x.at, weight.at, bias_at, y.at, inputs, units, code))
         if plan.training:
             places = (x.at, x.gradient, weight.at, weight.gradient, bias_gradient, y.at, y.gradient)
             plan.backward.append([(dense_backward, *places, inputs, units, code)])
-        return y
+        return y if in_place else lower_activation(plan, y, self.activation)
 
 
 @kernel

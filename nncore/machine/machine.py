@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nncore.machine.kernels import HEADER, SEED, STEP, VERDICT
+from nncore.machine.kernels import SEED, STEP, VERDICT
 from nncore.machine.plan import NOWHERE, Plan
 from nncore.machine.program import Program
 from nncore.machine.run import (
@@ -75,7 +75,9 @@ class Machine:
         self.arena = room[-room.ctypes.data % ALIGNMENT_BYTES // self.dtype.itemsize :][: layout.arena_size]
         for numbers, place in layout.constants.items():
             self.arena[bases["constants"] + place.offset :][: len(numbers)] = numbers
-        self.integers = np.zeros(max(layout.sizes["integers"], HEADER), np.int64)
+        self.integers = np.zeros(layout.integers_size, np.int64)
+        for whole_numbers, place in layout.geometry.items():
+            self.integers[bases["geometry"] + place.offset :][: len(whole_numbers)] = whole_numbers
         self.integers[SEED] = seed
         self.parameters = self.arena[bases["parameters"] :][: layout.parameter_count]
         self.gradients = self.arena[bases["gradients"] :][: layout.parameter_count]

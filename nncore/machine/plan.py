@@ -7,7 +7,11 @@ The arena is cut into regions, each starting on a cache line:
     gradients   the same, place by place
     optimizer   what the optimizer remembers, some vectors as long as the parameters
     constants   numbers that never change
-    workspace   activations, their gradients, scratch: nothing in it outlives a step
+    workspace   activations, their gradients, what forward keeps for backward: nothing in it outlives a step
+    scratch     what lives only while one kernel runs: all of them use the same place, as large as the largest wants it
+
+Whole numbers have two: `integers` (the header, the labels) and, after it in the same array, `geometry`: sizes that never change, for
+kernels that need more of them than a row of the plan holds.
 
 Layers, loss and optimizer append rows and take space while they are lowered; a Place is resolved to an index of the arena only when all
 of them are. So the memory a network needs is known before any of it is taken. A training plan and an evaluation plan of one network
@@ -29,8 +33,8 @@ import numpy as np
 from nncore.initialisers import Initialiser
 from nncore.machine.kernels import FIELDS, HEADER, SCALARS, Kernel
 
-Region = Literal["scalars", "parameters", "gradients", "optimizer", "constants", "workspace", "integers"]
-ARENA_REGIONS: tuple[Region, ...] = ("scalars", "parameters", "gradients", "optimizer", "constants", "workspace")
+Region = Literal["scalars", "parameters", "gradients", "optimizer", "constants", "workspace", "scratch", "integers", "geometry"]
+ARENA_REGIONS: tuple[Region, ...] = ("scalars", "parameters", "gradients", "optimizer", "constants", "workspace", "scratch")
 LINE = 16  # numbers: 64 bytes of float32, a cache line
 
 NOWHERE = -1
@@ -84,7 +88,8 @@ class Layout:
     def __init__(self) -> None:
         self.parameters: dict[str, Parameter] = {}
         self.constants: dict[tuple[float, ...], Place] = {}
-        self.sizes: dict[Region, int] = dict.fromkeys(ARENA_REGIONS, 0) | {"scalars": SCALARS, "integers": HEADER}
+        self.geometry: dict[tuple[int, ...], Place] = {}
+        self.sizes: dict[Region, int] = dict.fromkeys(ARENA_REGIONS, 0) | {"scalars": SCALARS, "integers": HEADER, "geometry": 0}
 
     def take(self, region: Region, size: int) -> Place:
         """The next `size` numbers of a region, from a cache line on."""
@@ -101,9 +106,14 @@ class Layout:
         """Numbers in the arena."""
         return sum(_whole_lines(self.sizes[region]) for region in ARENA_REGIONS)
 
+    @property
+    def integers_size(self) -> int:
+        """Numbers in the array of whole numbers."""
+        return _whole_lines(self.sizes["integers"]) + self.sizes["geometry"]
+
     def bases(self) -> dict[Region, int]:
         """Where each region starts."""
-        bases: dict[Region, int] = {"integers": 0}
+        bases: dict[Region, int] = {"integers": 0, "geometry": _whole_lines(self.sizes["integers"])}
         at = 0
         for region in ARENA_REGIONS:
             bases[region] = at
@@ -171,14 +181,25 @@ class Plan:
             self.layout.constants[numbers] = self.layout.take("constants", len(numbers))
         return self.layout.constants[numbers]
 
+    def whole_constant(self, *numbers: int) -> Place:
+        """Where, in `integers`, these whole numbers lie, one after the other."""
+        if numbers not in self.layout.geometry:
+            self.layout.geometry[numbers] = self.layout.take("geometry", len(numbers))
+        return self.layout.geometry[numbers]
+
     def value(self, *shape: int) -> Value:
         """Space for an activation of every row, and for its gradient in a plan that trains."""
         size = prod(shape)
         return Value(self.workspace(size), self.workspace(size) if self.training else NOWHERE, shape)
 
     def workspace(self, size_per_row: int) -> Place:
-        """Scratch that lives within a step: `size_per_row` numbers for each row."""
+        """Space that lives within a step: `size_per_row` numbers for each row."""
         return self._take("workspace", self.rows * size_per_row)
+
+    def scratch(self, size: int) -> Place:
+        """Space that lives while one kernel runs: `size` numbers. Every kernel gets the same, so ask once and cut it up there."""
+        self.layout.sizes["scratch"] = max(self.layout.sizes["scratch"], size)
+        return Place("scratch", 0)
 
     # What losses ask for
 

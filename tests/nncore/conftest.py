@@ -94,7 +94,32 @@ def torch_network() -> Callable[..., Any]:
     """torch.nn.Sequential of a NetworkSpec, in float64, with its parameters set from a vector. Dropout is left out."""
     torch = pytest.importorskip("torch", reason="no torch")
     torch.set_num_threads(1)
-    activations = {"sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "softmax": lambda: torch.nn.Softmax(dim=1)}
+    nn = torch.nn
+    activations = {
+        "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "softmax": lambda: nn.Softmax(dim=-1), "leaky_relu": nn.LeakyReLU,
+        "elu": nn.ELU, "selu": nn.SELU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU("tanh"), "softplus": nn.Softplus, "silu": nn.SiLU,
+    }  # fmt: skip
+
+    def padded(module: type, fill: float = 0.0) -> type:
+        """The module with pads of its own before and after each axis, which torch's modules cannot have."""
+
+        def forward(self: Any, x: Any) -> Any:
+            return module.forward(self, nn.functional.pad(x, self.pads, value=fill))
+
+        return type("Padded", (module,), {"forward": forward})
+
+    def sliding(layer: Any, shape: tuple[int, ...]) -> Any:
+        """A convolution or a pool."""
+        axes, two = layer._axes(shape), len(shape) == 3
+        kernel, stride, dilation = (tuple(getattr(axis, name) for axis in axes) for name in ("kernel", "stride", "dilation"))
+        if layer.type == "max_pool":
+            module = padded(nn.MaxPool2d if two else nn.MaxPool1d, -np.inf)(kernel, stride, dilation=dilation)
+        else:
+            kind = padded(nn.Conv2d if two else nn.Conv1d)
+            numbers = {"stride": stride, "dilation": dilation, "groups": layer.groups, "bias": layer.use_bias}
+            module = kind(shape[0], layer.filters, kernel, **numbers)
+        module.pads = [pad for axis in reversed(axes) for pad in (axis.before, axis.after)]
+        return module
 
     class Residual(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self, layers: Any) -> None:
@@ -121,6 +146,14 @@ def torch_network() -> Callable[..., Any]:
                 modules.append(torch.nn.Flatten())
             elif layer.type == "dropout":
                 modules.append(torch.nn.Identity())
+            elif layer.type == "reshape":
+                modules.append(nn.Unflatten(1, layer.output_shape(shape)))
+            elif layer.type == "activation":
+                modules.append(activations[layer.activation]())
+            elif layer.type in ("conv1d", "conv2d", "max_pool"):
+                modules.append(sliding(layer, shape))
+                if getattr(layer, "activation", "linear") != "linear":
+                    modules.append(activations[layer.activation]())
             elif layer.type == "dense":
                 modules.append(torch.nn.Linear(shape[0], layer.units, bias=layer.use_bias))
                 if layer.activation != "linear":

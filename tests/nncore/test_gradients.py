@@ -30,6 +30,33 @@ LAYER_CASES: dict[str, list[dict[str, Any]]] = {
         {"type": "parallel", "merge": "add", "branches": [[], [{"type": "dense", "units": 6}], [{"type": "flatten"}]]},
         {"type": "parallel", "branches": [[{"type": "residual", "layers": [{"type": "dense", "units": 6, "activation": "sigmoid"}]}]]},
     ],
+    "reshape": [{"type": "reshape", "shape": [2, -1]}],
+    "activation": [{"type": "activation", "activation": "tanh"}, {"type": "activation", "activation": "softmax"}],
+    "conv1d": [
+        {"type": "conv1d", "filters": 3, "kernel_size": 3, "activation": "tanh"},
+        {"type": "conv1d", "filters": 4, "kernel_size": 2, "stride": 2, "padding": "same", "groups": 2},
+        {"type": "conv1d", "filters": 2, "kernel_size": 3, "dilation": 3, "padding": [4, 1], "use_bias": False, "activation": "gelu"},
+    ],
+    "conv2d": [
+        {"type": "conv2d", "filters": 3, "kernel_size": 2, "activation": "sigmoid"},
+        {"type": "conv2d", "filters": 4, "kernel_size": [3, 2], "stride": [1, 2], "padding": "same", "groups": 2, "activation": "tanh"},
+        {"type": "conv2d", "filters": 2, "kernel_size": 2, "dilation": [1, 2], "padding": [1, 0, 0, 3], "use_bias": False},
+        {"type": "conv2d", "filters": 2, "kernel_size": 3, "stride": 2, "padding": 1},
+    ],
+    "max_pool": [
+        {"type": "max_pool", "kernel_size": 2},
+        {"type": "max_pool", "kernel_size": 3, "stride": 1, "padding": "same"},
+        {"type": "max_pool", "kernel_size": 2, "stride": 1, "dilation": 2, "padding": 1},
+    ],
+}
+# What stands in front of a layer that takes items of several axes, and behind it.
+SEQUENCE, PICTURE = {"type": "reshape", "shape": [2, 7]}, {"type": "reshape", "shape": [2, 3, 4]}
+WIDE = [{"type": "dense", "units": 14, "activation": "tanh"}, {"type": "dense", "units": 24, "activation": "tanh"}]
+AXES: dict[str, list[dict[str, Any]]] = {
+    "conv1d": [WIDE[0], SEQUENCE],
+    "conv2d": [WIDE[1], PICTURE],
+    "max_pool": [WIDE[1], PICTURE],
+    "reshape": [WIDE[0]],
 }
 ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
 LOSS_CASES = ["mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", "softmax_cross_entropy"]
@@ -46,8 +73,15 @@ def test_every_layer_activation_and_loss_has_a_gradient_case() -> None:
 
 
 NETWORKS = {
-    **{f"{name}-{number}": [FIRST, layer, LAST] for name, layers in LAYER_CASES.items() for number, layer in enumerate(layers)},
+    **{
+        f"{name}-{number}": [*AXES[name], layer, {"type": "flatten"}, LAST] if name in AXES else [FIRST, layer, LAST]
+        for name, layers in LAYER_CASES.items()
+        for number, layer in enumerate(layers)
+    },
     **{f"activation-{name}": [FIRST, {"type": "dense", "units": 5, "activation": name}, LAST] for name in ACTIVATION_CASES},
+    "sequence-pool": [WIDE[0], SEQUENCE, {"type": "max_pool", "kernel_size": 2, "padding": [0, 1]}, {"type": "flatten"}, LAST],
+    "conv-first": [{"type": "reshape", "shape": [2, 2]}, {"type": "conv1d", "filters": 2, "kernel_size": 2}, {"type": "flatten"}, LAST],
+    "pool-first": [{"type": "reshape", "shape": [1, 2, 2]}, {"type": "max_pool", "kernel_size": 2}, {"type": "flatten"}, LAST],
     "one-layer": [LAST],
     "dropout-first": [{"type": "dropout", "rate": 0.3}, LAST],
     "residual-first": [{"type": "residual", "layers": [{"type": "dense", "units": 4, "activation": "tanh"}]}, LAST],

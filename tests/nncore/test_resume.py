@@ -37,6 +37,16 @@ HIDDEN = st.one_of(
         st.sampled_from([0.0, 0.25]),
     ),
 )
+PLANE, FLAT = {"type": "reshape", "shape": [1, 1, 2]}, {"type": "flatten"}
+FRONTS = st.sampled_from(
+    [
+        [],
+        [{"type": "activation", "activation": "gelu"}],
+        [PLANE, {"type": "conv2d", "filters": 4, "kernel_size": [1, 2], "padding": "same", "groups": 1, "activation": "silu"}, FLAT],
+        [{"type": "reshape", "shape": [2, 1]}, {"type": "conv1d", "filters": 4, "kernel_size": 1, "groups": 2, "activation": "relu"}, FLAT],
+        [PLANE, {"type": "max_pool", "kernel_size": [1, 2], "stride": 1, "padding": [0, 1]}, FLAT],
+    ]
+)
 OPTIMIZERS = st.sampled_from(
     [
         {"type": "sgd", "learning_rate": 0.1},
@@ -72,7 +82,7 @@ def specs(draw: Any) -> dict[str, Any]:
     return {
         "inputs": ["x"],
         "target": target,
-        "network": [*draw(st.lists(HIDDEN, max_size=3)), {"type": "dense", "units": units}],
+        "network": [*draw(FRONTS), *draw(st.lists(HIDDEN, max_size=3)), {"type": "dense", "units": units}],
         "loss": loss,
         "optimizer": draw(OPTIMIZERS),
         "batch_size": draw(st.integers(1, 30)),

@@ -54,7 +54,7 @@ def test_kernels_run_as_plain_python_too() -> None:
     """The gradient checks of every layer, at their tiny sizes, without the compiler."""
     tests, chosen = (
         Path(__file__).parent.parent / "test_gradients.py",
-        "central and (dense or flatten or dropout-0 or activation-tanh or residual-0 or parallel-0)",
+        "central and (dense or flatten or dropout-0 or activation-tanh or residual-0 or parallel-0 or -first or activation-silu)",
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rp", str(tests), "-k", chosen]
     result = subprocess.run(command, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, timeout=200)

@@ -47,7 +47,8 @@ def layer(**fields: Any) -> dict[str, Any]:
         (layer(bias=[10**400]), "/network/layers/1/bias/0", "not_finite",
          "bias[0]: expected a number below 1.8e308, got a whole number of about 401 digits"),
         (layer(activation="rely"), "/network/layers/1/activation", "unknown_value",
-         'activation: expected "linear", "sigmoid", "tanh", "relu", "softmax" or "step", got "rely". Did you mean "relu"?'),
+         'activation: expected "linear", "sigmoid", "tanh", "relu", "softmax", "step", "leaky_relu", "elu", '
+             '"selu", "gelu", "gelu_tanh", "softplus" and 1 more, got "rely". Did you mean "relu"?'),
         (layer(type="danse"), "/network/layers/1/type", "unknown_type",
          f'unknown layer type "danse": expected {LAYER_TYPES}. Did you mean "dense"?'),
         ({**GOOD, "network": {"layers": [{"units": 1}]}}, "/network/layers/0/type", "missing_field",
