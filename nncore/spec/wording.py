@@ -111,7 +111,8 @@ def _unknown_field(parts: Sequence[str | int], inside: Any) -> Fault:
 
 def _unknown_type(parts: Sequence[str | int], inside: Any, given: Any) -> Fault:
     tags = list(_tagged(inside))
-    what = {"layers": "layer ", "loss": "loss ", "optimizer": "optimizer ", "preprocess": "preprocessing step "}
+    what = {"layers": "layer ", "loss": "loss ", "optimizer": "optimizer ", "schedule": "schedule ", "preprocess": "preprocessing step "}
+    what |= {"initialiser": "initialiser ", "bias_initialiser": "initialiser "}
     kind = next((what[str(part)] for part in reversed(parts) if str(part) in what), "")
     at = pointer(*parts, "type")
     if not isinstance(given, Mapping):

@@ -62,6 +62,10 @@ def layer(**fields: Any) -> dict[str, Any]:
          "epochs: expected at least 1, got a whole number of about 5,001 digits"),
         ({**GOOD, "optimizer": {"type": "adam", "learning_rate": 0}}, "/optimizer/learning_rate", "out_of_range",
          "learning_rate: expected more than 0, got 0"),
+        ({**GOOD, "optimizer": {"type": "adam", "schedule": {"type": "cosin"}}}, "/optimizer/schedule/type", "unknown_type",
+         'unknown schedule type "cosin": expected "constant", "step", "exponential", "cosine" or "one_cycle". Did you mean "cosine"?'),
+        (layer(bias_initialiser={"type": "he"}), "/network/layers/1/bias_initialiser/type", "unknown_type",
+         'unknown initialiser type "he": expected "normal", "zeros" or "constant"'),
         ({**GOOD, "loss": {"type": "mse"}}, "/loss/type", "unknown_type",
          'unknown loss type "mse": expected "mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy" '
          'or "softmax_cross_entropy"'),
