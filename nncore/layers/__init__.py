@@ -11,17 +11,23 @@ from nncore.layers.convolution import Conv1d, Conv2d
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
 from nncore.layers.flatten import Flatten
+from nncore.layers.gru import GRU
+from nncore.layers.lstm import LSTM
 from nncore.layers.max_pool import MaxPool
 from nncore.layers.parallel import Parallel
 from nncore.layers.reshape import Reshape
 from nncore.layers.residual import Residual
+from nncore.layers.rnn import RNN
 
 LayerSpec = Annotated[
     Dense
     | Dropout
     | Flatten
+    | GRU
+    | LSTM
     | Parallel
     | Residual
+    | RNN
     | Reshape
     | Activation
     | Conv1d
@@ -33,4 +39,19 @@ LayerSpec = Annotated[
 for _composition in (Parallel, Residual):  # they hold layers, all of which are known only here
     _composition.model_rebuild(_types_namespace={"LayerSpec": LayerSpec})
 
-__all__ = ["Activation", "Conv1d", "Conv2d", "Dense", "Dropout", "Flatten", "LayerSpec", "MaxPool", "Parallel", "Reshape", "Residual"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Activation",
+    "Conv1d",
+    "Conv2d",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "LayerSpec",
+    "MaxPool",
+    "Parallel",
+    "Reshape",
+    "Residual",
+]

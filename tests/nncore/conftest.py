@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,19 @@ def torch_network() -> Callable[..., Any]:
         module.pads = [pad for axis in reversed(axes) for pad in (axis.before, axis.after)]
         return module
 
+    def recurrent(layer: Any, features: int) -> Any:
+        """torch's layer, which also gives its state and reads time first unless told otherwise, made to give what ours gives."""
+        kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[layer.type]
+
+        def forward(self: Any, x: Any) -> Any:
+            every, state = kind.forward(self, x)
+            final = state[0] if layer.type == "lstm" else state  # (directions, rows, units)
+            return every if layer.output == "all" else torch.cat(list(final), dim=1)
+
+        options = {"nonlinearity": layer.nonlinearity} if layer.type == "rnn" else {}
+        module = type("Recurrent", (kind,), {"forward": forward})
+        return module(features, layer.units, batch_first=True, bidirectional=layer.bidirectional, **options)
+
     class Residual(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self, layers: Any) -> None:
             super().__init__()
@@ -158,6 +172,8 @@ def torch_network() -> Callable[..., Any]:
                 modules.append(torch.nn.Linear(shape[0], layer.units, bias=layer.use_bias))
                 if layer.activation != "linear":
                     modules.append(activations[layer.activation]())
+            elif layer.type in ("lstm", "gru", "rnn"):
+                modules.append(recurrent(layer, shape[1]))
             elif layer.type == "residual":
                 modules.append(Residual(sequential(layer.layers, shape)))
             elif layer.type == "parallel":
@@ -174,6 +190,15 @@ def torch_network() -> Callable[..., Any]:
         return model
 
     return build
+
+
+@pytest.fixture(scope="session")
+def onnx_cases() -> dict[str, Any]:
+    """The node cases of ONNX, by name. They can be collected once in a process, and overflow on purpose."""
+    node = pytest.importorskip("onnx.backend.test.case.node", reason="no onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {case.name.removeprefix("test_"): case for case in node.collect_testcases(None)}
 
 
 @pytest.fixture(scope="session")

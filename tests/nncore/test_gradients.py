@@ -58,6 +58,17 @@ AXES: dict[str, list[dict[str, Any]]] = {
     "max_pool": [WIDE[1], PICTURE],
     "reshape": [WIDE[0]],
 }
+# Layers that read sequences, behind one of their own type that gives the state after every step.
+SEQUENCE_CASES: dict[str, list[dict[str, Any]]] = {
+    name: [
+        {"type": name, "units": 2},
+        {"type": name, "units": 3, "output": "all"},
+        {"type": name, "units": 2, "bidirectional": True},
+        {"type": name, "units": 2, "bidirectional": True, "output": "all"},
+    ]
+    for name in ("lstm", "gru", "rnn")
+}
+SEQUENCE_CASES["rnn"].append({"type": "rnn", "units": 3, "nonlinearity": "relu"})
 ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
 LOSS_CASES = ["mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", "softmax_cross_entropy"]
 
@@ -67,7 +78,7 @@ def types_of(union: Any) -> set[str]:
 
 
 def test_every_layer_activation_and_loss_has_a_gradient_case() -> None:
-    assert set(LAYER_CASES) == types_of(LayerSpec)
+    assert {*LAYER_CASES, *SEQUENCE_CASES} == types_of(LayerSpec)
     assert set(LOSS_CASES) == types_of(LossSpec)
     assert {*ACTIVATION_CASES, "step"} == set(ACTIVATION_CODES)
 
@@ -84,6 +95,11 @@ NETWORKS = {
     "pool-first": [{"type": "reshape", "shape": [1, 2, 2]}, {"type": "max_pool", "kernel_size": 2}, {"type": "flatten"}, LAST],
     "one-layer": [LAST],
     "dropout-first": [{"type": "dropout", "rate": 0.3}, LAST],
+    **{
+        f"{name}-{number}": [{"type": name, "units": 3, "output": "all"}, layer, {"type": "flatten"}, LAST]
+        for name, layers in SEQUENCE_CASES.items()
+        for number, layer in enumerate(layers)
+    },
     "residual-first": [{"type": "residual", "layers": [{"type": "dense", "units": 4, "activation": "tanh"}]}, LAST],
     "residual-last": [FIRST, LAST, {"type": "residual", "layers": [{"type": "dense", "units": 3}]}],
     "parallel-first": [{"type": "parallel", "branches": [[{"type": "dense", "units": 3}], []]}, LAST],
@@ -92,10 +108,14 @@ NETWORKS = {
 }
 
 
+def input_shape(name: str) -> tuple[int, ...]:
+    return (3, 2) if name.split("-")[0] in SEQUENCE_CASES else (4,)
+
+
 @pytest.mark.parametrize("loss", LOSS_CASES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_gradient_equals_central_differences(name: str, loss: str, one_step: Any) -> None:
-    step = one_step(NETWORKS[name], loss)
+    step = one_step(NETWORKS[name], loss, input_shape=input_shape(name))
     expected = step.differences()
     assert np.abs(expected).max() > 1e-3 or (name, loss) == ("one-output", "softmax_cross_entropy")
     np.testing.assert_allclose(step.gradient(step.parameters), expected, atol=2e-10, rtol=1e-6)
@@ -107,8 +127,8 @@ def test_the_gradient_equals_central_differences(name: str, loss: str, one_step:
 def test_loss_and_gradient_equal_those_of_torch(name: str, loss: str, one_step: Any, torch_network: Any, torch_loss: Any) -> None:
     import torch
 
-    step = one_step(NETWORKS[name], loss, rows=7)
-    model = torch_network(step.network, (4,), step.parameters)
+    step = one_step(NETWORKS[name], loss, rows=7, input_shape=input_shape(name))
+    model = torch_network(step.network, input_shape(name), step.parameters)
     expected = torch_loss(loss, model(torch.tensor(step.inputs)), step.targets, step.labels)
     expected.backward()
     gradient = torch.cat([parameter.grad.ravel() for parameter in model.parameters()]).numpy()
@@ -119,7 +139,7 @@ def test_loss_and_gradient_equal_those_of_torch(name: str, loss: str, one_step: 
 @pytest.mark.parametrize("loss", LOSS_CASES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_float32_gives_the_gradient_of_float64_within_its_precision(name: str, loss: str, one_step: Any) -> None:
-    exact, rounded = one_step(NETWORKS[name], loss), one_step(NETWORKS[name], loss, dtype="float32")
+    exact, rounded = (one_step(NETWORKS[name], loss, dtype=dtype, input_shape=input_shape(name)) for dtype in ("float64", "float32"))
     assert rounded.gradient().dtype == np.float32
     np.testing.assert_allclose(rounded.gradient(), exact.gradient(), atol=2e-6, rtol=2e-5)
 
@@ -127,5 +147,5 @@ def test_float32_gives_the_gradient_of_float64_within_its_precision(name: str, l
 @pytest.mark.parametrize("loss", LOSS_CASES)
 @pytest.mark.parametrize("name", [name for name in NETWORKS if "dropout" not in name])
 def test_the_evaluation_plan_computes_what_the_training_plan_does(name: str, loss: str, one_step: Any) -> None:
-    step = one_step(NETWORKS[name], loss)
+    step = one_step(NETWORKS[name], loss, input_shape=input_shape(name))
     assert step.evaluated()[0] == pytest.approx(step.loss(), rel=1e-14)

@@ -47,6 +47,16 @@ FRONTS = st.sampled_from(
         [PLANE, {"type": "max_pool", "kernel_size": [1, 2], "stride": 1, "padding": [0, 1]}, FLAT],
     ]
 )
+RECURRENT = st.builds(
+    lambda kind, units, both, inner: [
+        {"type": kind, "units": units, "bidirectional": both, "output": "all"},
+        {"type": inner, "units": 2},
+    ],
+    st.sampled_from(["lstm", "gru", "rnn"]),
+    st.integers(1, 3),
+    st.booleans(),
+    st.sampled_from(["lstm", "gru", "rnn"]),
+)
 OPTIMIZERS = st.sampled_from(
     [
         {"type": "sgd", "learning_rate": 0.1},
@@ -79,10 +89,15 @@ TASKS = st.sampled_from(
 @st.composite
 def specs(draw: Any) -> dict[str, Any]:
     target, units, loss = draw(TASKS)
+    sequences = draw(st.sampled_from([False, False, True]))
     return {
-        "inputs": ["x"],
+        "inputs": ["s" if sequences else "x"],
         "target": target,
-        "network": [*draw(FRONTS), *draw(st.lists(HIDDEN, max_size=3)), {"type": "dense", "units": units}],
+        "network": [
+            *(draw(RECURRENT) if sequences else draw(FRONTS)),
+            *draw(st.lists(HIDDEN, max_size=2 if sequences else 3)),
+            {"type": "dense", "units": units},
+        ],
         "loss": loss,
         "optimizer": draw(OPTIMIZERS),
         "batch_size": draw(st.integers(1, 30)),
@@ -101,6 +116,7 @@ def rows() -> dict[str, Any]:
     x = random.standard_normal((23, 2)).round(3)
     return {
         "x": x.tolist(),
+        "s": random.standard_normal((23, 3, 2)).round(3).tolist(),
         "y": random.integers(0, 3, 23).tolist(),
         "z": random.random(23).tolist(),
         "b": (x[:, 0] > 0).astype(int).tolist(),

@@ -1,0 +1,162 @@
+"""What the layers that read a sequence step by step share: their fields, their shapes, how they are lowered, and pieces of kernels.
+
+A sequence is an item of the shape (steps, features). Inside the kernels time comes first, and a backward direction has its steps turned
+around: each direction is a recurrence from its own first step to its own last. The state before the first step is zero.
+
+Parameters of a direction, named as in torch.nn.LSTM, GRU and RNN (`_reverse` follows for the backward one):
+
+    weight_ih_l0  (gates * units, features)     bias_ih_l0  (gates * units,)
+    weight_hh_l0  (gates * units, units)        bias_hh_l0  (gates * units,)
+
+Initial parameters are torch's default, uniform in +-1/sqrt(units).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from nncore.errors import Fault, InvalidSpec
+from nncore.layers.layer import Layer, Shape
+from nncore.machine.exponential import exponential, tangent
+from nncore.machine.kernels import Array, Kernel, jit
+from nncore.machine.plan import Plan, Value
+
+MOST_UNITS = 2**20
+
+
+class Recurrent(Layer):
+    """A recurrence over the steps of a sequence, in one direction or both."""
+
+    gates: ClassVar[int]
+    """How many vectors of units a step computes from its input."""
+
+    units: Annotated[int, Field(ge=1, le=MOST_UNITS, description="Numbers in the state of a direction.")]
+    bidirectional: Annotated[bool, Field(description="Whether a second recurrence reads from the last step to the first.")] = False
+    output: Annotated[
+        Literal["last", "all"], Field(description='"last": the final state of each direction; "all": the state after every step.')
+    ] = "last"
+
+    @abstractmethod
+    def kernels(self) -> tuple[Kernel, Kernel]:
+        """Forward and backward."""
+
+    @abstractmethod
+    def kept(self, steps: int) -> int:
+        """Numbers for each row that forward keeps for backward, beside the inputs, and those that both need for a while."""
+
+    def variant(self) -> int:
+        """A number that the kernels take."""
+        return 0
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 2:
+            message = (
+                f"a layer of type {self.type} reads sequences, items of shape (steps, features); got items of shape {list(input_shape)}; "
+                "send a column of lists of lists, one list of numbers for each step"
+            )
+            raise InvalidSpec(Fault("", "shape_mismatch", message, "(steps, features)", str(list(input_shape))))
+        if min(input_shape) < 1:
+            message = f"a layer of type {self.type} reads at least one step of one feature, got items of shape {list(input_shape)}"
+            raise InvalidSpec(Fault("", "shape_mismatch", message, "at least (1, 1)", str(list(input_shape))))
+        width = self.units * (2 if self.bidirectional else 1)
+        return (input_shape[0], width) if self.output == "all" else (width,)
+
+    def lower(self, plan: Plan, x: Value) -> Value:
+        steps, features = x.shape
+        module, units, bound = plan.module(), self.units, self.units**-0.5
+        shapes = {"weight_ih": (features,), "weight_hh": (units,), "bias_ih": (), "bias_hh": ()}
+        y, every = plan.value(*self.output_shape(x.shape)), int(self.output == "all")
+        forward, backward = self.kernels()
+        group = []
+        for reverse in range(2 if self.bidirectional else 1):
+            suffix = "_l0_reverse" if reverse else "_l0"
+            # The four lie one after the other: kernels are told where the first is.
+            first, *_ = (plan.parameter(f"{module}.{name}{suffix}", (self.gates * units, *rest), bound) for name, rest in shapes.items())
+            space = plan.workspace(steps * features + self.kept(steps))
+            sizes = (space, steps, features, units, reverse, every, y.shape[-1], self.variant())
+            plan.forward.append((forward, x.at, first.at, y.at, *sizes))
+            group.append((backward, x.gradient, first.at, first.gradient, y.gradient, *sizes))
+        if plan.training:
+            plan.backward.append(group)  # the backward direction adds to the gradient that the forward one wrote
+        return y
+
+
+@jit
+def time_first(x: Array, inputs: Array, reverse: int) -> None:
+    """inputs (steps, rows, features) = x (rows, steps, features), turned around for a backward direction."""
+    rows, steps, features = x.shape
+    for t in range(steps):
+        source = steps - 1 - t if reverse else t
+        for row in range(rows):
+            for j in range(features):
+                inputs[t, row, j] = x[row, source, j]
+
+
+@jit
+def batch_first(inputs: Array, dx: Array, reverse: int) -> None:
+    """The way back, for gradients: dx = inputs, or dx += inputs from a backward direction, which comes second."""
+    rows, steps, features = dx.shape
+    for t in range(steps):
+        source = steps - 1 - t if reverse else t
+        for row in range(rows):
+            if reverse:
+                for j in range(features):
+                    dx[row, source, j] += inputs[t, row, j]
+            else:
+                for j in range(features):
+                    dx[row, source, j] = inputs[t, row, j]
+
+
+@jit
+def give_states(hidden: Array, y: Array, reverse: int) -> None:
+    """Write the states after each step, or the last one, into the part of y that belongs to the direction.
+
+    hidden: (steps + 1, rows, units), the first block is the state before the first step. y: (rows, steps or 1, width).
+    """
+    (blocks, rows, units), outputs = hidden.shape, y.shape[1]
+    offset = units if reverse else 0
+    for at in range(outputs):
+        t = blocks - 1 if outputs == 1 else (blocks - 1 - at if reverse else at + 1)
+        for row in range(rows):
+            for j in range(units):
+                y[row, at, offset + j] = hidden[t, row, j]
+
+
+@jit
+def add_state_gradient(dy: Array, dhidden: Array, t: int, steps: int, reverse: int) -> None:
+    """dhidden (rows, units) += what dy (rows, steps or 1, width) says of the state after step t."""
+    (rows, units), outputs = dhidden.shape, dy.shape[1]
+    offset = units if reverse else 0
+    if outputs == steps or t == steps - 1:
+        at = 0 if outputs == 1 else (steps - 1 - t if reverse else t)
+        for row in range(rows):
+            for j in range(units):
+                dhidden[row, j] += dy[row, at, offset + j]
+
+
+@jit
+def sum_over_rows(deltas: Array, total: Array) -> None:
+    """total (width,) = the sum of deltas (rows, width) over the rows."""
+    for j in range(total.size):
+        total[j] = total.dtype.type(0)
+    for row in range(deltas.shape[0]):
+        for j in range(total.size):
+            total[j] += deltas[row, j]
+
+
+@jit
+def sigmoids(z: Array) -> None:
+    """z (any number of them,) overwritten with 1 / (1 + e^-z)."""
+    one = z.dtype.type(1)
+    for j in range(z.size):
+        z[j] = one / (one + exponential(-z[j]))
+
+
+@jit
+def tangents(z: Array, y: Array) -> None:
+    """y = tanh(z); y may be z."""
+    for j in range(z.size):
+        y[j] = tangent(z[j])
