@@ -34,6 +34,7 @@ class TrainingOptions(TypedDict, total=False):
     shuffle: bool
     dtype: Literal["float32", "float64"]
     validation: Mapping[str, Any] | None
+    early_stopping: Mapping[str, Any] | None
     preprocess: list[Mapping[str, Any]]
     metrics: list[str] | None
     name: str

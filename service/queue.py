@@ -95,7 +95,7 @@ def _transport_options(settings: Settings) -> dict[str, object]:
             "polling_interval": 0.1,
         }
     # For sending: a broker that refuses is not asked again for six seconds. Consumers have their own, endless retries.
-    refused_at_once = {"max_retries": 0}
+    refused_at_once: dict[str, object] = {"max_retries": 0}
     if scheme in ("redis", "rediss"):
         return {
             **refused_at_once,

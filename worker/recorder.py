@@ -30,7 +30,7 @@ class Recorder:
         """Keep what the report says of its epoch, and how far the job is."""
         values = reported(report)
         self._values = {**self._values, **values} if report.epoch_ended else {**self._values, "loss": values["loss"]}
-        if report.epoch_ended and (report.epoch % self._every_epochs == 0 or report.epoch == self._trainer.epochs):
+        if report.epoch_ended and (report.epoch % self._every_epochs == 0 or self._trainer.finished):
             self._waiting.append(Metric(report.step, report.epoch, values))
 
     @property

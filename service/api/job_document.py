@@ -28,7 +28,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    fraction: float = Field(description="Steps done, of all; 0 to 1.")
+    fraction: float = Field(description="Steps done, of all; 0 to 1, and 1 when training has ended early.")
     epoch: int = Field(description="Epochs completed.")
     epochs: int
     step: int = Field(description="Updates of the parameters so far.")
@@ -135,7 +135,7 @@ def progress(job: Job) -> dict[str, Any]:
     """How far the job is."""
     rate = job.progress.get("steps_per_second")
     return {
-        "fraction": job.step / job.steps if job.steps else 0.0,
+        "fraction": 1.0 if job.state == State.SUCCEEDED or not job.steps else job.step / job.steps,
         "epoch": job.epoch,
         "epochs": job.epochs,
         "step": job.step,
