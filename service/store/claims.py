@@ -173,12 +173,6 @@ def finish(store: Store, claim: Claim, ending: Ending, progress: Progress | None
     return _leave(store, claim, FINISHED[ending.outcome], progress, metrics, ending.snapshots, ending.reason)
 
 
-def holds_newest_fence(store: Store, claim: Claim) -> bool:
-    """Whether nobody has claimed or reaped the job since `claim`, owned or not."""
-    with store.read() as session:
-        return session.scalar(sa.select(Job.fence).where(Job.id == claim.job_id)) == claim.fence
-
-
 def _claim(store: Store, claim_id: str, worker_id: str, fingerprint: str, lease_seconds: float) -> Claim | None:
     with store.write() as session:
         now = store.now(session)

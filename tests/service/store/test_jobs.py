@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from service.store import claims, events, idempotency, jobs, metrics
+from service.store import claims, datasets, events, idempotency, jobs, metrics
 from service.store.claims import Metric
 from service.store.errors import IdempotencyConflict, NotFound, StoreBusy
 from service.store.idempotency import Once
@@ -105,6 +105,18 @@ class TestOtherTenants:
         scene.tenant("other")
         mine, _ = scene.job(), scene.job("other")
         assert [detail.job.id for detail in jobs.page(scene.store, "default", limit=10)] == [mine]
+
+
+class TestDatasets:
+    def test_a_dataset_is_found_by_its_owner_alone(self, scene):
+        scene.tenant("other")
+        dataset_id = scene.dataset()
+        assert datasets.get(scene.store, "default", dataset_id).name == "xor"
+        with pytest.raises(NotFound, match=rf"There is no dataset '{dataset_id}'\."):
+            datasets.get(scene.store, "other", dataset_id)
+        assert [found.id for found in datasets.page(scene.store, "default", limit=10)] == [dataset_id]
+        assert datasets.page(scene.store, "other", limit=10) == []
+        assert datasets.page(scene.store, "default", limit=10, before=dataset_id) == []
 
 
 class TestPage:

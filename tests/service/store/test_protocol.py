@@ -51,7 +51,7 @@ FINISHED = {
     "stopped": {"stopping": "stopped", "cancelling": "cancelled"},
     "cancelled": {"cancelling": "cancelled"},
 }
-WORKER_ACTIONS = ("look", "renew", "record", "save", "rewind", "release", *(f"finish {outcome}" for outcome in FINISHED))
+WORKER_ACTIONS = ("look", "renew", "note", "record", "save", "rewind", "release", *(f"finish {outcome}" for outcome in FINISHED))
 
 
 T = TypeVar("T")
@@ -217,6 +217,8 @@ class Protocol(RuleBasedStateMachine):
         elif action == "renew":
             assert found == job.state
             job.lease_until = now + LEASE_SECONDS
+        elif action == "note":
+            job.events.append("note")
         elif action == "rewind":
             job.step = step
             job.metrics = {at: value for at, value in job.metrics.items() if at <= step}
@@ -310,7 +312,8 @@ class Protocol(RuleBasedStateMachine):
     def the_store_says_what_the_model_says(self) -> None:
         with self.store.read() as session:
             rows = {row.id: row for row in session.execute(sa.select(*Job.__table__.columns))}
-            events = session.execute(sa.select(JobEvent.job_id, JobEvent.seq, JobEvent.data).order_by(JobEvent.job_id, JobEvent.seq)).all()
+            found = sa.select(JobEvent.job_id, JobEvent.seq, JobEvent.type, JobEvent.data).order_by(JobEvent.job_id, JobEvent.seq)
+            events = session.execute(found).all()
             metrics = session.execute(sa.select(JobMetric.job_id, JobMetric.step, JobMetric.values)).all()
             saved = session.execute(sa.select(Checkpoint.job_id, Checkpoint.step)).all()
             snapshots = session.execute(sa.select(Snapshot.job_id, Snapshot.step, Snapshot.blob_id)).all()
@@ -325,7 +328,7 @@ class Protocol(RuleBasedStateMachine):
             assert row.event_seq == len(job.events)
             self.always(row, job)
         model = self.jobs.values()
-        assert [(id, seq, data["state"]) for id, seq, data in events] == [
+        assert [(id, seq, data.get("state", type)) for id, seq, type, data in events] == [
             (job.id, seq, state) for job in sorted(model, key=lambda job: job.id) for seq, state in enumerate(job.events, 1)
         ]
         assert {(id, step): values["loss"] for id, step, values in metrics} == {(j.id, at): v for j in model for at, v in j.metrics.items()}
@@ -436,6 +439,8 @@ class Protocol(RuleBasedStateMachine):
                 return claims.look(self.store, claim, 2)
             case ["renew"]:
                 return claims.renew(self.store, claim, LEASE_SECONDS)
+            case ["note"]:
+                return claims.note(self.store, claim, "note", {"seconds": 1})
             case ["record"]:
                 return claims.record(self.store, claim, progress, metrics)
             case ["save"]:

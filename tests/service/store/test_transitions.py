@@ -13,6 +13,7 @@ from service.store.states import Action, Outcome, State, allowed_actions
 
 # A new state: the job changes to it, with one event.
 # same:    allowed, and the job's state stays as it is without an event.
+# noted:   as same, but for an event of another type.
 # refused: IllegalAction for a request, LostClaim for a worker.
 # none:    there is nothing to claim or to reap; nothing changes.
 TABLE = """
@@ -26,6 +27,7 @@ claim              | running   none      none       none       none       none  
 look               | refused   refused   same       same       same       same       | refused   refused   refused   refused
 renew              | refused   refused   same       same       same       same       | refused   refused   refused   refused
 record             | refused   refused   same       same       same       same       | refused   refused   refused   refused
+note               | refused   refused   noted      noted      noted      noted      | refused   refused   refused   refused
 rewind             | refused   refused   same       same       same       same       | refused   refused   refused   refused
 checkpoint         | refused   refused   same       same       same       same       | refused   refused   refused   refused
 release            | refused   refused   queued     paused     stopped    cancelled  | refused   refused   refused   refused
@@ -42,6 +44,7 @@ WORKER_ACTIONS = {
     "look": lambda scene, claim, action: claims.look(scene.store, claim, 2),
     "renew": lambda scene, claim, action: claims.renew(scene.store, claim, 30),
     "record": lambda scene, claim, action: claims.record(scene.store, claim, scene.progress(5), METRICS),
+    "note": lambda scene, claim, action: claims.note(scene.store, claim, "kernels", {"seconds": 1}),
     "rewind": lambda scene, claim, action: claims.rewind(scene.store, claim, 0, 0),
     "checkpoint": lambda scene, claim, action: checkpoints.save(scene.store, claim, 5, 0, b"state"),
     "release": lambda scene, claim, action: claims.release(scene.store, claim, scene.progress(5), METRICS),
@@ -90,7 +93,11 @@ def test_each_state_answers_each_action_as_the_table_says(scene, action, state, 
 
     job, events = scene.row(job_id), scene.events(job_id)
     assert [event.seq for event in events] == list(range(1, job.event_seq + 1))
-    if expected in ("same", "refused", "none"):
+    if expected == "noted":
+        assert outcome == "same"
+        assert job.state == state
+        assert [event.type for event in events[before_events:]] == ["kernels"]
+    elif expected in ("same", "refused", "none"):
         assert outcome == expected
         assert job.state == state
         assert len(events) == before_events
