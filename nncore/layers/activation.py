@@ -1,6 +1,6 @@
 """An activation as a layer of its own, y = f(x), element by element (softmax: along the last axis).
 
-It is the same as the `activation` of a dense or convolutional layer; alone it stands behind layers that have none, such as batch_norm.
+It is the same as the `activation` of a dense or convolutional layer; alone it stands behind layers that have none, such as residual.
 Those that can be undone from their outputs work in place behind a dense layer or a convolution; the others (leaky_relu, elu, selu, gelu,
 softplus, silu) are lowered by this file everywhere, because their gradient needs what came in.
 """

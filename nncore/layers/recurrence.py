@@ -52,14 +52,15 @@ class Recurrent(Layer):
         return 0
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        name = type(self).__name__.lower()
         if len(input_shape) != 2:
             message = (
-                f"a layer of type {type(self).__name__.lower()} reads sequences, items of shape (steps, features); got items of shape {list(input_shape)}; "
+                f"a layer of type {name} reads sequences, items of shape (steps, features); got items of shape {list(input_shape)}; "
                 "send a column of lists of lists, one list of numbers for each step"
             )
             raise InvalidSpec(Fault("", "shape_mismatch", message, "(steps, features)", str(list(input_shape))))
         if min(input_shape) < 1:
-            message = f"a layer of type {type(self).__name__.lower()} reads at least one step of one feature, got items of shape {list(input_shape)}"
+            message = f"a layer of type {name} reads at least one step of one feature, got items of shape {list(input_shape)}"
             raise InvalidSpec(Fault("", "shape_mismatch", message, "at least (1, 1)", str(list(input_shape))))
         width = self.units * (2 if self.bidirectional else 1)
         return (input_shape[0], width) if self.output == "all" else (width,)
