@@ -50,6 +50,7 @@ class Service:
                 command, env={**self.environment, **environment}, stdout=log, stderr=log, start_new_session=True
             )
         until(lambda: self.is_ready(), 90, lambda: self.log.read_text()[-4000:])
+        self.worker_children()  # the API may be ready before the worker is
         return self.client()
 
     def client(self) -> sankofa.Client:
@@ -79,7 +80,7 @@ class Service:
 
     def worker_children(self) -> list[int]:
         """The processes that train; a killed one is waited for until it is replaced."""
-        found: list[int] = until(lambda: descendants(self.worker_parent())[1:], 20)
+        found: list[int] = until(lambda: descendants(self.worker_parent())[1:], 60)
         return found
 
     def stop(self, grace_seconds: float = 30) -> int:

@@ -26,7 +26,7 @@ LONG: dict[str, Any] = {
     "optimizer": {"type": "adam", "learning_rate": 0.001},
     "batch_size": 32,
     "validation": {"fraction": 0.2},
-    "epochs": 400,
+    "epochs": 800,
     "seed": 11,
 }
 SHORT = {**LONG, "epochs": 2}
