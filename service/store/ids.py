@@ -12,5 +12,5 @@ PATTERN = re.compile(rf"[a-z]+_[{ALPHABET}]{{26}}")
 
 def new_id(prefix: str) -> str:
     """`prefix`, an underscore and a ULID in lower case: 48 bits of milliseconds, 80 random bits."""
-    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    number = round(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
     return prefix + "_" + "".join(ALPHABET[number >> 5 * place & 31] for place in range(25, -1, -1))
