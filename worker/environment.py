@@ -22,11 +22,11 @@ def describe() -> dict[str, object]:
 
     from nncore.machine.cache import kernel_digest
 
-    blas = [
-        [library.get(name) for name in ("internal_api", "version", "architecture", "num_threads")]
+    blas = sorted(  # threadpoolctl names the libraries in an order that differs from process to process
+        [str(library.get(name)) for name in ("internal_api", "version", "architecture", "num_threads")]
         for library in threadpoolctl.threadpool_info()
         if library["user_api"] == "blas" and "scipy" in library["filepath"]
-    ]
+    )
     return {"blas": blas, "kernels": kernel_digest()}
 
 
