@@ -32,7 +32,7 @@ from service.settings import Settings
 from service.store.database import Store
 
 RESOURCES = (datasets, jobs, events, metrics, snapshots, split, weights, predict, networks, health)
-MAX_FORM_FIELD_BYTES = 1 << 20  # far above the 64 KiB that werkzeug reads at once: it counts what it has read of a file, too
+MAX_FORM_FIELD_BYTES = 256 << 10  # well above the 64 KiB that werkzeug reads at once: it counts what it has read of a file, too
 MAX_FORM_PARTS = 16
 
 

@@ -149,7 +149,7 @@ def test_a_form_of_many_parts_or_long_fields_is_refused(api: Caller) -> None:
         api.post("/v1/datasets", data={f"part{number}": "x" for number in range(500)} | {"file": (io.BytesIO(b"a"), "a")}).status_code
         == 413
     )
-    assert api.post("/v1/datasets", data={"name": "x" * 2_000_000, "file": (io.BytesIO(b"a\n1\n"), "a.csv")}).status_code == 413
+    assert api.post("/v1/datasets", data={"name": "x" * 300_000, "file": (io.BytesIO(b"a\n1\n"), "a.csv")}).status_code == 413
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x.csv", "/etc/passwd", "a\x00b.csv", "." * 300, "𝕩" * 300, "con.csv"])
@@ -278,5 +278,6 @@ def test_a_store_error_without_a_name_is_an_error_of_ours(service: Service, monk
 
 
 def test_a_form_with_a_file_larger_than_one_read_is_taken(api):
-    content = b"a,b\n" + b"1,2\n" * 100_000
-    assert api.post("/v1/datasets", data={"name": "large", "file": (io.BytesIO(content), "a.csv")}).status_code == 201
+    head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+    form = head + b"a,b\n" + b"1,2\n" * 50_000 + b"\r\n--edge--\r\n"
+    assert api.post("/v1/datasets", data=form, content_type="multipart/form-data; boundary=edge").status_code == 201
