@@ -275,9 +275,3 @@ def test_a_store_error_without_a_name_is_an_error_of_ours(service: Service, monk
     response = service.api.get("/v1/jobs")
     assert response.status_code == 500
     assert KEY not in response.text
-
-
-def test_a_form_with_a_file_larger_than_one_read_is_taken(api):
-    head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
-    form = head + b"a,b\n" + b"1,2\n" * 50_000 + b"\r\n--edge--\r\n"
-    assert api.post("/v1/datasets", data=form, content_type="multipart/form-data; boundary=edge").status_code == 201
