@@ -73,8 +73,8 @@ class Diverged(NncoreError):
     def __init__(self, step: int, epoch: int, what: str) -> None:
         self.step, self.epoch, self.what = step, epoch, what
         super().__init__(
-            f"training diverged: the {what} of step {step} (epoch {epoch}) is not a finite number that fits the dtype; "
-            "lower the learning rate, standardize the inputs, or train in float64"
+            f"Training diverged in epoch {epoch + 1}, after {step} steps: the {what} is not a finite number. "
+            "Lower the learning rate, or standardize the inputs."
         )
 
     def __reduce__(self) -> tuple[type[Diverged], tuple[int, int, str]]:

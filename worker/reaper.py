@@ -10,11 +10,10 @@ import threading
 import time
 
 import structlog
-from celery import Celery
 
 from service import log
 from service.parent import exit_with_parent
-from service.queue import make_app, send_wake
+from service.queue import Waker, make_app
 from service.settings import Settings
 from service.store import blobs, checkpoints, idempotency, migrate, reaping, workers
 from service.store.database import Store
@@ -36,15 +35,15 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     store = Store(settings.database)
     if migrate.wait_until_current(store, ended):
-        run(store, make_app(settings), settings, ended)
+        run(store, Waker(make_app(settings), settings.wake_expiry_seconds), settings, ended)
 
 
-def run(store: Store, app: Celery, settings: Settings, ended: threading.Event) -> None:
+def run(store: Store, waker: Waker, settings: Settings, ended: threading.Event) -> None:
     """A round every `reaper_seconds`, and every ten minutes a clean-up, until `ended`."""
     cleaned_at = -CLEAN_SECONDS
     while not ended.is_set():
         try:
-            reap_round(store, app, settings)
+            reap_round(store, waker, settings)
             if time.monotonic() - cleaned_at >= CLEAN_SECONDS:
                 clean(store, settings)
                 cleaned_at = time.monotonic()
@@ -54,20 +53,21 @@ def run(store: Store, app: Celery, settings: Settings, ended: threading.Event) -
     store.close()
 
 
-def reap_round(store: Store, app: Celery, settings: Settings) -> None:
+def reap_round(store: Store, waker: Waker, settings: Settings) -> None:
     """End leases that expired, and send a wake if jobs wait and no other reaper has just sent one."""
     workers.expire_dead(store, heartbeat_seconds=settings.heartbeat_seconds)
     for reaped in reaping.reap(store, settings.max_losses):
         logger.warning("lease expired", job_id=reaped.job_id, state=reaped.state, losses=reaped.losses)
     if reaping.may_wake(store, settings.reaper_seconds):
-        send_wake(app, settings.wake_expiry_seconds)
+        waker.wake()
 
 
 def clean(store: Store, settings: Settings) -> None:
-    """Remove what nobody needs: old idempotency keys, checkpoints of ended jobs, bytes that nothing names."""
+    """Remove what nobody needs: old idempotency keys, checkpoints of ended jobs, bytes that nothing names, and unused disk."""
     idempotency.remove_expired(store, settings.idempotency_seconds)
     checkpoints.remove_old(store, settings.checkpoint_retention_seconds)
     blobs.remove_orphans(store)
+    store.give_back_pages()
 
 
 if __name__ == "__main__":

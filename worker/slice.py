@@ -65,7 +65,7 @@ class Slice:
         self._lease = lease
         self._claim = lease.claim
         self._must_leave = must_leave
-        self._looked_at = time.monotonic()
+        self._began_at = self._looked_at = time.monotonic()
 
     def run(self, training: Training | None) -> Training | None:
         """Work on the job; answer its training if it was released with steps left, so that the next slice may go on with it.
@@ -80,7 +80,7 @@ class Slice:
                 training.recorder.resume()
             outcome = self._train(training)
         except Diverged as error:
-            self._finish(Outcome.FAILED, training, ("diverged", f"{error} Try a smaller learning rate, or scale the inputs."))
+            self._finish(Outcome.FAILED, training, ("diverged", str(error)))
         except (InvalidData, InvalidFile, DamagedDataset) as error:
             self._finish(Outcome.FAILED, None, ("invalid_data", str(error)))
         except MemoryError:
@@ -143,13 +143,16 @@ class Slice:
         return Outcome.SUCCEEDED
 
     def _look(self) -> tuple[State, bool]:
-        """The job's state, and whether a newcomer waits; as if nothing were asked while the database is out of reach."""
+        """The job's state, and whether to make room for a newcomer; as if nothing were asked while the database is out of reach.
+
+        A slice has lasted `newcomer_seconds` before it makes room: a stream of newcomers must not leave a long job crumbs only.
+        """
         self._looked_at = time.monotonic()
         try:
             look = claims.look(self._store, self._claim, self._settings.newcomer_seconds)
         except StoreBusy:
             return State.RUNNING, False
-        return look.state, look.newcomer_waits
+        return look.state, look.newcomer_waits and time.monotonic() - self._began_at >= self._settings.newcomer_seconds
 
     def _write_on_the_way(self, training: Training) -> None:
         """Metrics and checkpoint, if they are due. What the database does not take now is written later."""

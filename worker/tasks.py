@@ -13,7 +13,7 @@ from celery import signals
 
 from service import log
 from service.parent import exit_with_parent
-from service.queue import TURN, make_app, send_wake
+from service.queue import TURN, Waker, make_app
 from service.settings import Settings
 from service.store import reaping, workers
 from service.store.database import Store
@@ -59,6 +59,8 @@ def start_process(**_: object) -> None:
 
     Celery kills a child that takes seconds here, so a store out of reach is not waited for: the next turn tries again.
     """
+    if stop_flag.is_set():  # in place of one that has left
+        os._exit(0)
     exit_with_parent(os.getppid())
     try:
         this_worker()
@@ -82,9 +84,11 @@ def this_worker() -> Worker:
 
 @signals.worker_process_shutdown.connect
 def end_process(**_: object) -> None:
-    """In a child: leave the list of workers."""
+    """In a child: leave the list of workers, and when the whole worker stops, this world: the pool would sleep for a second first."""
     if _worker is not None:
         close_worker(_worker)
+    if stop_flag.is_set():
+        os._exit(0)
 
 
 def make_worker(settings: Settings, store: Store, stop_flag: StopFlag) -> Worker:
@@ -101,7 +105,7 @@ def make_worker(settings: Settings, store: Store, stop_flag: StopFlag) -> Worker
         fingerprint=fingerprint(),
         heartbeat=heartbeat,
         stopping=stop_flag.is_set,
-        wake=lambda: send_wake(app, settings.wake_expiry_seconds),
+        wake=Waker(app, settings.wake_expiry_seconds).wake,
     )
     if workers.expire_dead(store, heartbeat_seconds=settings.heartbeat_seconds) and reaping.reap(store, settings.max_losses):
         worker.wake()

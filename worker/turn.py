@@ -20,6 +20,8 @@ from service.store.states import Outcome
 from worker.lease import Heartbeat, Lease
 from worker.slice import Slice, Training
 
+ASIDE_SECONDS = 0.5  # for which a worker that may take none of the queued jobs leaves the next wake to another
+
 logger = structlog.get_logger(__name__)
 
 
@@ -40,7 +42,8 @@ class Worker:
 def take_turn(worker: Worker) -> int:
     """Work on jobs until there is none, the turn is over, or the worker stops; answer how many slices were run.
 
-    While jobs wait, one wake is sent at the start, for an idle worker, and one at the end, for the next turn.
+    While jobs wait, one wake is sent at the start, for an idle worker, and one at the end, for the next turn. A worker that
+    found jobs of living workers of another environment only hands the wake on, and stays busy for a moment lest it take it.
     """
     ends_at = time.monotonic() + worker.settings.turn_seconds
     slices = 0
@@ -54,8 +57,10 @@ def take_turn(worker: Worker) -> int:
                 worker.wake()
             run_slice(worker, claim, claimed_at, ends_at)
             slices += 1
-        if slices and reaping.queued_jobs(worker.store):
+        if reaping.queued_jobs(worker.store):
             worker.wake()
+            if not slices and not worker.stopping():
+                time.sleep(ASIDE_SECONDS)
     except StoreError as error:  # the reaper sends another wake when the store is back
         logger.warning("turn ended early", error=str(error))
     return slices

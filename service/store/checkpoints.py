@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from service.store import blobs
 from service.store.claims import Claim
@@ -60,12 +61,14 @@ def steps_to_keep(steps: Iterable[int]) -> set[int]:
 
 
 def remove_old(store: Store, age_seconds: float) -> None:
-    """Delete checkpoints of jobs that ended before `age_seconds`, unless they are all that a stopped job left behind."""
+    """Delete checkpoints of jobs that ended before `age_seconds`, but for the newest where it is all that a stopped job left behind."""
     with store.write() as session:
         ended = sa.select(Job.id).where(Job.state.in_(TERMINAL), Job.finished_at < store.now(session) - age_seconds)
+        newer = aliased(Checkpoint)
+        older = sa.exists().where(newer.job_id == Checkpoint.job_id, newer.step > Checkpoint.step)
         served = sa.exists().where(Snapshot.job_id == Checkpoint.job_id) | sa.exists().where(
             Job.id == Checkpoint.job_id, Job.state.in_(("cancelled", "failed"))
         )
-        gone = sa.delete(Checkpoint).where(Checkpoint.job_id.in_(ended), served).returning(Checkpoint.blob_id)
+        gone = sa.delete(Checkpoint).where(Checkpoint.job_id.in_(ended), served | older).returning(Checkpoint.blob_id)
         removed = session.scalars(gone).all()
     blobs.remove(store, removed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from nncore.table.json import read_columns
 from service.settings import Settings
 from service.store import blobs, checkpoints, claims, datasets, events, jobs, metrics, reaping
 from service.store.database import Store
-from service.store.states import Action
+from service.store.states import Action, State
 from worker import slice as slice_module
+from worker import turn as turn_module
 from worker.lease import Heartbeat
 from worker.turn import Worker, take_turn
 
@@ -39,7 +41,7 @@ def compiled_kernels() -> None:
 
 
 @pytest.fixture
-def make_worker(store: Store, tmp_path: Path) -> Callable[..., Worker]:
+def make_worker(store: Store, tmp_path: Path, wakes: list[int]) -> Callable[..., Worker]:
     """Makes workers of this process; settings by name."""
 
     def make(stopping: Callable[[], bool] = lambda: False, **settings: Any) -> Worker:
@@ -47,8 +49,13 @@ def make_worker(store: Store, tmp_path: Path) -> Callable[..., Worker]:
         chosen.make_data_dir()
         return Worker(chosen, store, "worker_1", "same", Heartbeat(store, "worker_1", chosen), stopping, wake=lambda: wakes.append(1))
 
-    wakes: list[int] = []
     return make
+
+
+@pytest.fixture
+def wakes() -> list[int]:
+    """One entry for every wake that a worker sent."""
+    return []
 
 
 @pytest.fixture
@@ -158,12 +165,26 @@ def test_a_running_job_makes_room_for_one_that_never_ran(store, make_worker, pos
     assert jobs.get(store, "default", long).job.state == "queued"
 
 
+@pytest.mark.usefixtures("quick_looks")
+def test_a_slice_lasts_a_while_before_it_makes_room_for_a_newcomer(store, make_worker, post, monkeypatch) -> None:
+    job_id = post(ENDLESS)
+    monkeypatch.setattr(claims, "look", lambda *arguments: claims.Look(State.RUNNING, newcomer_waits=True))
+
+    def has_left() -> bool:
+        job = jobs.get(store, "default", job_id).job
+        return job.slices > 0 and job.state == "queued"
+
+    started = time.monotonic()
+    take_turn(make_worker(newcomer_seconds=0.4, turn_seconds=30, stopping=has_left))
+    assert 0.4 <= time.monotonic() - started < 20
+
+
 def test_a_job_that_diverges_fails_and_keeps_its_last_finite_parameters(store, make_worker, post) -> None:
     job_id = post({**SPEC, "loss": {"type": "mean_squared_error"}, "optimizer": {"type": "sgd", "learning_rate": 1e5}, "epochs": 1000})
     take_turn(make_worker())
     detail = jobs.get(store, "default", job_id)
     assert (detail.job.state, detail.job.reason_code) == ("failed", "diverged")
-    assert "smaller learning rate" in detail.job.reason_message
+    assert "Lower the learning rate" in detail.job.reason_message
     assert detail.snapshots[-1].last
 
 
@@ -215,7 +236,7 @@ def test_kernels_that_had_to_be_compiled_are_said(store, make_worker, post, monk
     assert [event.data for event in events.after(store, job_id, 0) if event.type == "kernels_compiled"] == [{"seconds": 3.25}]
 
 
-def test_a_job_of_another_environment_is_left_to_its_living_worker(store, make_worker, post) -> None:
+def test_a_job_of_another_environment_is_left_to_its_living_worker_with_the_wake(store, make_worker, post, wakes, monkeypatch) -> None:
     from service.store import workers
 
     job_id = post(ENDLESS)
@@ -223,5 +244,9 @@ def test_a_job_of_another_environment_is_left_to_its_living_worker(store, make_w
     workers.register(store, workers.Process(1, 1), "same")
     stranger = make_worker()
     stranger.fingerprint = "other"
+    wakes.clear()
+    aside: list[float] = []
+    monkeypatch.setattr(turn_module.time, "sleep", aside.append)
     assert take_turn(stranger) == 0
+    assert (wakes, aside) == ([1], [turn_module.ASIDE_SECONDS])
     assert jobs.get(store, "default", job_id).job.state == "queued"

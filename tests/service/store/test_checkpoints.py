@@ -185,7 +185,8 @@ class TestOldCheckpoints:
     def ended(self, scene, outcome, *, snapshot):
         job_id = scene.job()
         claim = scene.claim()
-        save(scene, claim, 10)
+        for step in (1, 3, 10):
+            save(scene, claim, step)
         if outcome in ("stopped", "cancelled"):
             scene.request(job_id, "stop" if outcome == "stopped" else "cancel")
         if snapshot:
@@ -211,7 +212,7 @@ class TestOldCheckpoints:
         save(scene, scene.claim(), 10)
         scene.clock.step(99)
         checkpoints.remove_old(scene.store, 100)
-        assert kept(scene, job_id) == [10]
+        assert kept(scene, job_id) == [1, 3, 10]
 
         scene.clock.step(2)
         checkpoints.remove_old(scene.store, 100)
