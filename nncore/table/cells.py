@@ -1,8 +1,8 @@
 """One column of a CSV file while it is being read: its values so far, and what is wrong with them.
 
-A column of numbers becomes float32, or int64 where it holds whole numbers beyond 2**24 (float32 would round them).
-A column of text becomes a category. Whether a column is one or the other is known only at its end, so faults are counted
-here and worded there, one for each kind: a file with a million empty cells is one fault, at the first of them.
+A column of text becomes a category; what becomes of numbers says numbers.py. Which of them a column is, and which dtype holds its
+numbers, is known only at its end. So each piece is kept in the smallest dtype that gives back its numbers as they were written, and
+faults are counted here and worded at the end, one for each kind: a file with a million empty cells is one fault, at the first.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from nncore.faults import Faults, pointer, short
-from nncore.table.column import Column
+from nncore.table.column import ColumnType
 from nncore.table.dialect import NOT_FINITE, NUMBER
 from nncore.table.limits import TableLimits
+from nncore.table.numbers import BEYOND_INT64, EXACT_IN_FLOAT32, EXACT_IN_FLOAT64, as_written, survives_float32
 
-EXACT_IN_FLOAT32 = 2.0**24
-_EXACT_IN_FLOAT64 = 2.0**53
-_BEYOND_INT64 = 2.0**63
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]++,[0-9]++\Z")
 
 
@@ -47,14 +44,17 @@ class ColumnReader:
     pieces: deque[np.ndarray] = field(default_factory=deque)
     codes: dict[str, int] = field(default_factory=dict)
     sightings: dict[str, Sighting] = field(default_factory=dict)
-    integral: bool = True
-    beyond_int64: bool = False
+    is_whole: bool = True
+    fits_float32: bool = True
+    largest: float = 0.0
 
     def take(self, cells: Sequence[str], rows: Sequence[int], lines: Sequence[int]) -> None:
         """Adds `cells`, whatever they hold. rows, lines: where each of them stands, counted from 1."""
         if not self.is_text and (numbers := _all_numbers(cells)) is not None:
             self.sight("number", rows[0], lines[0], cells[0], len(cells))
-            self.take_numbers(numbers, rows, lines, cells)
+            take_numbers([self], numbers[None])
+            if self.is_whole and EXACT_IN_FLOAT64 <= np.abs(numbers).max() < BEYOND_INT64 and not self.is_faulty:
+                self.pieces[-1] = np.array([_exactly(cell) for cell in cells], dtype=np.int64)
             return
         kinds = [self._kind(cell.strip()) for cell in cells]
         for kind in dict.fromkeys(kinds):
@@ -63,27 +63,8 @@ class ColumnReader:
         if set(kinds) == {"text"}:
             self.is_text = True
             self.take_codes([cell.strip() for cell in cells])
-        self._forget_if_faulty()
-
-    def take_numbers(self, numbers: np.ndarray, rows: Sequence[int], lines: Sequence[int], cells: Sequence[str]) -> None:
-        """Adds finite float64 `numbers`, the values of `cells`."""
-        largest = float(np.abs(numbers).max())
-        self.integral = self.integral and bool((np.rint(numbers) == numbers).all())
-        if largest > _FLOAT32_MAX:
-            too_large = np.flatnonzero(np.abs(numbers) > _FLOAT32_MAX)
-            at = int(too_large[0])
-            self.sight("too large", rows[at], lines[at], cells[at].strip(), len(too_large))
-        elif self.integral and _EXACT_IN_FLOAT64 <= largest < _BEYOND_INT64:
-            self.keep(np.array([_exactly(cell) for cell in cells], dtype=np.int64))
-        else:
-            self.keep(self._narrowed(numbers, largest))
-        self._forget_if_faulty()
-
-    def _narrowed(self, numbers: np.ndarray, largest: float) -> np.ndarray:
-        if self.integral and EXACT_IN_FLOAT32 < largest < _EXACT_IN_FLOAT64:
-            return numbers.astype(np.int64)
-        self.beyond_int64 = self.beyond_int64 or largest >= _BEYOND_INT64
-        return numbers.astype(np.float32)
+        if self.is_faulty:
+            self.pieces.clear()
 
     def take_codes(self, texts: Sequence[str]) -> None:
         """Adds stripped texts that are known to be text."""
@@ -123,10 +104,6 @@ class ColumnReader:
             return "not finite"
         return "unreadable" if "\0" in cell else "text"
 
-    def _forget_if_faulty(self) -> None:
-        if self.is_faulty:
-            self.pieces.clear()
-
     def report(self, faults: Faults) -> None:
         """Adds what is wrong with the whole column."""
         seen = self.sightings
@@ -140,7 +117,7 @@ class ColumnReader:
         for kind, code, wanted, said, remedy in (
             ("empty", "empty_cell", expected, "an empty cell", "fill it in or leave the row out"),
             ("not finite", "not_finite", expected.replace("a number", "a finite number"), None, "fill it in or leave the row out"),
-            ("too large", "too_large_number", "a number below 3.4e38", None, "scale the column down"),
+            ("too large", "too_large_number", "a number below 1.8e308", None, "scale the column down"),
             ("unreadable", "unreadable_text", expected, None, "take the NUL characters out"),
         ):
             if sighting := seen.get(kind):
@@ -159,16 +136,51 @@ class ColumnReader:
         faults.add(pointer(self.name, at.row - 1), code, message, expected=expected, got=got)
 
     @property
-    def is_whole_and_large(self) -> bool:
-        """True where the column has to be int64."""
-        return self.integral and not self.beyond_int64 and any(piece.dtype == np.int64 for piece in self.pieces)
+    def dtype(self) -> ColumnType:
+        """What the column has become."""
+        if self.is_text:
+            return "category"
+        if self.is_whole and EXACT_IN_FLOAT32 < self.largest < BEYOND_INT64:
+            return "int64"
+        return "float32" if self.fits_float32 else "float64"
 
-    def categories(self) -> Column:
-        """The finished column of text: categories sorted, codes their positions."""
-        texts = sorted(self.codes)
-        position = np.empty(len(texts), dtype=np.int64)
-        position[[self.codes[text] for text in texts]] = np.arange(len(texts))
-        return Column(self.name, position[np.concatenate(self.pieces)], tuple(texts))
+    def categories(self) -> tuple[str, ...] | None:
+        """The texts of a category, sorted."""
+        return tuple(sorted(self.codes)) if self.is_text else None
+
+    def finished(self) -> Iterator[np.ndarray]:
+        """The values, piece by piece, each let go when the next is asked for: those of `dtype`, maybe in a wider one."""
+        position = np.empty(len(self.codes), dtype=np.int64)
+        position[[self.codes[text] for text in self.categories() or ()]] = np.arange(len(self.codes))
+        while self.pieces:
+            piece = self.pieces.popleft()
+            if self.is_text:
+                yield position[piece]
+            elif self.dtype == "float64" and piece.dtype == np.float32:
+                yield as_written(piece)
+            else:
+                # Whole numbers beyond 2**53 go through float64, as a fraction of that size would.
+                yield piece.astype(np.float64) if self.dtype == "float32" and piece.dtype == np.int64 else piece
+
+
+def take_numbers(columns: Sequence[ColumnReader], values: np.ndarray) -> None:
+    """Adds a row of finite float64 `values` to each of the columns."""
+    largest = np.abs(values).max(axis=1)
+    is_whole = (np.rint(values) == values).all(axis=1)
+    fits = is_whole & (largest <= EXACT_IN_FLOAT32)
+    unsure = [at for at, column in enumerate(columns) if column.fits_float32 and not fits[at]]
+    if unsure:
+        fits[unsure] = survives_float32(values[unsure])
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    for at, column in enumerate(columns):
+        column.is_whole = column.is_whole and bool(is_whole[at])
+        column.fits_float32 = column.fits_float32 and bool(fits[at])
+        column.largest = max(column.largest, float(largest[at]))
+        if column.is_whole and EXACT_IN_FLOAT32 < largest[at] < BEYOND_INT64:
+            column.keep(values[at].astype(np.int64))
+        else:
+            column.keep(narrow[at] if column.fits_float32 else values[at].copy())
 
 
 def _all_numbers(cells: Sequence[str]) -> np.ndarray | None:

@@ -16,11 +16,12 @@ import numpy as np
 
 from nncore.errors import Fault, InvalidData
 from nncore.faults import Faults, pointer, short
-from nncore.table.cells import EXACT_IN_FLOAT32, ColumnReader, Sighting
+from nncore.table.cells import ColumnReader, Sighting, take_numbers
 from nncore.table.column import Column
 from nncore.table.dialect import Dialect, cells_of, is_blank, sniff
 from nncore.table.limits import TableLimits
 from nncore.table.names import name_faults
+from nncore.table.numbers import EXACT_IN_FLOAT64
 from nncore.table.table import Table
 from nncore.table.text import Block, read_blocks
 
@@ -36,8 +37,8 @@ def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits()) -> Table:
     """The table of a CSV file, plain or packed with gzip, in UTF-8.
 
     The delimiter is one of , ; tab | and is found out, as is the header; without one (no text in the first row) columns are
-    named column_0, column_1, ... Numbers become float32; a column of whole numbers beyond 2**24 becomes int64; a column of
-    text becomes a category. Blank lines are skipped. Memory: the table and about a block of text.
+    named column_0, column_1, ... Numbers become float32, or int64 or float64 where that would change them (see numbers.py); a
+    column of text becomes a category. Blank lines are skipped. Memory: the pieces and then the table, and about a block of text.
     Raises InvalidData with every fault found: rows are counted from 1 without the header, lines from 1.
     """
     blocks = read_blocks(stream, limits)
@@ -106,22 +107,17 @@ class _Reader:
             if is_text:
                 stripped += [(column, [cell.strip() for cell in cells]) for column, cells in zip(columns, values.tolist(), strict=True)]
             else:
-                largest = np.abs(values).max(axis=1)
-                if not (largest < 2.0**53).all():  # NaN, inf, or a number that may need an exact look
+                if not (np.abs(values) < EXACT_IN_FLOAT64).all():  # NaN, inf, or a number that may need an exact look
                     return False
-                numbers.append((columns, values, largest))
+                numbers.append((columns, values))
         if not all(column.holds_only_text(cells) for column, cells in stripped):
             return False
 
         first_row, first_line = rows[0], lines[0]
-        for columns, values, largest in numbers:
-            integral = (np.rint(values) == values).all(axis=1)
-            narrow = values.astype(np.float32)
-            for at, column in enumerate(columns):
-                column.integral = column.integral and bool(integral[at])
+        for columns, values in numbers:
+            take_numbers(columns, values)
+            for column in columns:
                 column.sight("number", first_row, first_line, "", len(rows))
-                wide = column.integral and largest[at] > EXACT_IN_FLOAT32
-                column.keep(values[at].astype(np.int64) if wide else narrow[at])
         for column, cells in stripped:
             column.sight("text", first_row, first_line, cells[0], len(rows))
             column.take_codes(cells)
@@ -200,24 +196,16 @@ class _Reader:
         return Table(self._joined())
 
     def _joined(self) -> Iterator[Column]:
-        """The columns, each piece let go as it is copied; float32 columns lie in one array."""
-        narrow = [column for column in self.columns if not column.is_text and not column.is_whole_and_large]
-        values = np.empty((len(narrow), self.rows), dtype=np.float32)
+        """The columns. All go forward together, for pieces that were read together are views of one block; so do those of one dtype."""
+        dtypes = ["int64" if column.is_text else column.dtype for column in self.columns]
+        arrays = {dtype: iter(np.empty((dtypes.count(dtype), self.rows), dtype)) for dtype in set(dtypes)}
+        values = [next(arrays[dtype]) for dtype in dtypes]
         at = 0
-        while narrow and narrow[0].pieces:
-            for into, column in zip(values, narrow, strict=True):
-                piece = column.pieces.popleft()
-                # Whole numbers beyond 2**53 go through float64, as a fraction of that size would.
-                into[at : at + len(piece)] = piece.astype(np.float64) if piece.dtype == np.int64 else piece
-            at += len(piece)
-        rest = iter(values)
-        for column in self.columns:
-            if column.is_text:
-                yield column.categories()
-            elif column.is_whole_and_large:
-                yield Column(column.name, np.concatenate([piece.astype(np.int64) for piece in column.pieces]))
-            else:
-                yield Column(column.name, next(rest))
+        for pieces in zip(*(column.finished() for column in self.columns), strict=True):
+            for into, piece in zip(values, pieces, strict=True):
+                into[at : at + len(piece)] = piece
+            at += len(pieces[0])
+        return (Column(reader.name, array, reader.categories()) for reader, array in zip(self.columns, values, strict=True))
 
 
 def _unclosed_quote(line: int) -> InvalidData:
