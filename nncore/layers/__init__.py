@@ -7,10 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from nncore.layers.activation import Activation
+from nncore.layers.average_pool import AveragePool
 from nncore.layers.convolution import Conv1d, Conv2d
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
 from nncore.layers.flatten import Flatten
+from nncore.layers.global_pool import GlobalPool
 from nncore.layers.gru import GRU
 from nncore.layers.lstm import LSTM
 from nncore.layers.max_pool import MaxPool
@@ -32,7 +34,9 @@ LayerSpec = Annotated[
     | Activation
     | Conv1d
     | Conv2d
-    | MaxPool,
+    | MaxPool
+    | AveragePool
+    | GlobalPool,
     Field(discriminator="type"),
 ]  # fmt: skip
 
@@ -44,11 +48,13 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "AveragePool",
     "Conv1d",
     "Conv2d",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalPool",
     "LayerSpec",
     "MaxPool",
     "Parallel",

@@ -6,13 +6,13 @@ Padding counts as minus infinity. On a tie the first number of the window takes 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from nncore.layers.layer import Layer, Shape
-from nncore.layers.windows import GEOMETRY, Axis, Padding, PerAxis, axes_of, geometry_of, refuse_empty_windows
-from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
+from nncore.layers.windows import GEOMETRY, Axis, Padding, PerAxis, axes_of, geometry_of, halved, reach, refuse_empty_windows
+from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
@@ -43,12 +43,6 @@ class MaxPool(Layer):
         return y
 
 
-@jit
-def _halves(g: Array) -> Any:
-    """Whether the windows are 2 x 2, side by side, without padding. Most are, and have a loop that is three times as fast."""
-    return (g[3] == 2) & (g[4] == 2) & (g[5] == 2) & (g[6] == 2) & (g[7] == 1) & (g[8] == 1) & (g[1] == g[13]) & (g[2] == g[14])
-
-
 @kernel
 def max_pool_forward(op: Op, arena: Array, integers: Array) -> None:
     """y = max of the window, place by place of the window, for a row of windows at a time. A NaN in it comes out."""
@@ -58,8 +52,8 @@ def max_pool_forward(op: Op, arena: Array, integers: Array) -> None:
     top, left, rows, width = g[9], g[10], g[11], g[12]
     planes, lowest = integers[ROWS] * g[0], arena.dtype.type(-np.inf)
     x, y = view(arena, x_at, planes, height, length), view(arena, y_at, planes, rows, width)
-    halved = _halves(g)
-    for plane in range(planes if halved else 0):
+    halves = halved(g)
+    for plane in range(planes if halves else 0):
         for i in range(rows):
             for j in range(width):
                 first, second = x[plane, 2 * i, 2 * j], x[plane, 2 * i, 2 * j + 1]
@@ -67,7 +61,7 @@ def max_pool_forward(op: Op, arena: Array, integers: Array) -> None:
                 upper = second if (second > first) | (second != second) else first
                 lower = fourth if (fourth > third) | (fourth != fourth) else third
                 y[plane, i, j] = lower if (lower > upper) | (lower != lower) else upper
-    for plane in range(0 if halved else planes):
+    for plane in range(0 if halves else planes):
         for i in range(rows):
             out = y[plane, i]
             for j in range(width):
@@ -77,9 +71,8 @@ def max_pool_forward(op: Op, arena: Array, integers: Array) -> None:
                 if down >= 0 and down < height:
                     source = x[plane, down]
                     for kj in range(wide):
+                        low, high = reach(g, kj)
                         shift = kj * apart - left
-                        low = min(width, max(0, -(shift // across)))
-                        high = max(low, min(width, (length - 1 - shift) // across + 1))
                         for j in range(low, high):
                             value, best = source[j * across + shift], out[j]
                             out[j] = value if (value > best) | (value != value) else best
@@ -95,10 +88,10 @@ def max_pool_backward(op: Op, arena: Array, integers: Array) -> None:
     planes, zero = integers[ROWS] * g[0], arena.dtype.type(0)
     x, dx = view(arena, x_at, planes, height, length), view(arena, dx_at, planes, height, length)
     y, dy, remaining = view(arena, y_at, planes, rows, width), view(arena, dy_at, planes, rows, width), view(arena, left_at, width)
-    halved = _halves(g)
-    if not halved or 2 * rows < height or 2 * width < length:
+    halves = halved(g)
+    if not halves or 2 * rows < height or 2 * width < length:
         view(arena, dx_at, planes * height * length)[:] = zero
-    for plane in range(planes if halved else 0):
+    for plane in range(planes if halves else 0):
         for i in range(rows):
             for j in range(width):
                 best, whole = y[plane, i, j], dy[plane, i, j]
@@ -112,7 +105,7 @@ def max_pool_backward(op: Op, arena: Array, integers: Array) -> None:
                 dx[plane, 2 * i, 2 * j + 1] = second
                 dx[plane, 2 * i + 1, 2 * j] = third
                 dx[plane, 2 * i + 1, 2 * j + 1] = rest if x[plane, 2 * i + 1, 2 * j + 1] == best else zero
-    for plane in range(0 if halved else planes):
+    for plane in range(0 if halves else planes):
         for i in range(rows):
             out = y[plane, i]
             for j in range(width):
@@ -122,9 +115,8 @@ def max_pool_backward(op: Op, arena: Array, integers: Array) -> None:
                 if down >= 0 and down < height:
                     source, slope = x[plane, down], dx[plane, down]
                     for kj in range(wide):
+                        low, high = reach(g, kj)
                         shift = kj * apart - left
-                        low = min(width, max(0, -(shift // across)))
-                        high = max(low, min(width, (length - 1 - shift) // across + 1))
                         for j in range(low, high):
                             taken = remaining[j] if source[j * across + shift] == out[j] else zero
                             slope[j * across + shift] += taken

@@ -122,6 +122,32 @@ def torch_network() -> Callable[..., Any]:
         module.pads = [pad for axis in reversed(axes) for pad in (axis.before, axis.after)]
         return module
 
+    class AveragePool(torch.nn.Module):  # type: ignore[misc, name-defined]
+        """Windows laid out and averaged: torch's own knows neither dilation nor pads that differ before and after."""
+
+        def __init__(self, layer: Any, shape: tuple[int, ...]) -> None:
+            super().__init__()
+            self.axes, self.include_pad = layer._axes(shape), layer.count_include_pad
+
+        def forward(self, x: Any) -> Any:
+            picture = x.unsqueeze(2) if x.ndim == 3 else x
+            flat = [axis for axis in self.axes if x.ndim == 3]  # a sequence is a picture of height 1
+            pads = [pad for axis in reversed(self.axes) for pad in (axis.before, axis.after)]
+            kernel, stride, dilation = (
+                [1] * len(flat) + [getattr(axis, name) for axis in self.axes] for name in ("kernel", "stride", "dilation")
+            )
+
+            def summed(numbers: Any) -> Any:
+                windows = nn.functional.unfold(nn.functional.pad(numbers, pads), kernel, dilation, stride=stride)
+                return windows.unflatten(1, (numbers.shape[1], -1)).sum(2)
+
+            counted = summed(torch.ones_like(picture)) if not self.include_pad else float(np.prod(kernel))
+            return (summed(picture) / counted).unflatten(2, [axis.outputs for axis in self.axes])
+
+    def globally_pooled(layer: Any, shape: tuple[int, ...]) -> list[Any]:
+        names = {"max": ("AdaptiveMaxPool1d", "AdaptiveMaxPool2d"), "average": ("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")}
+        return [getattr(nn, names[layer.kind][len(shape) - 2])(1), nn.Flatten()]
+
     def recurrent(layer: Any, features: int) -> Any:
         """torch's layer, which also gives its state and reads time first unless told otherwise, made to give what ours gives."""
         kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[layer.type]
@@ -164,6 +190,10 @@ def torch_network() -> Callable[..., Any]:
                 modules.append(nn.Unflatten(1, layer.output_shape(shape)))
             elif layer.type == "activation":
                 modules.append(activations[layer.activation]())
+            elif layer.type == "average_pool":
+                modules.append(AveragePool(layer, shape))
+            elif layer.type == "global_pool":
+                modules += globally_pooled(layer, shape)
             elif layer.type in ("conv1d", "conv2d", "max_pool"):
                 modules.append(sliding(layer, shape))
                 if getattr(layer, "activation", "linear") != "linear":

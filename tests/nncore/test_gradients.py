@@ -48,6 +48,13 @@ LAYER_CASES: dict[str, list[dict[str, Any]]] = {
         {"type": "max_pool", "kernel_size": 3, "stride": 1, "padding": "same"},
         {"type": "max_pool", "kernel_size": 2, "stride": 1, "dilation": 2, "padding": 1},
     ],
+    "average_pool": [
+        {"type": "average_pool", "kernel_size": 2},
+        {"type": "average_pool", "kernel_size": 3, "stride": 1, "padding": "same", "count_include_pad": False},
+        {"type": "average_pool", "kernel_size": [3, 2], "stride": [1, 2], "padding": [1, 0, 0, 1]},
+        {"type": "average_pool", "kernel_size": 2, "stride": 1, "dilation": 2, "padding": 1, "count_include_pad": False},
+    ],
+    "global_pool": [{"type": "global_pool", "kind": "max"}, {"type": "global_pool", "kind": "average"}],
 }
 # What stands in front of a layer that takes items of several axes, and behind it.
 SEQUENCE, PICTURE = {"type": "reshape", "shape": [2, 7]}, {"type": "reshape", "shape": [2, 3, 4]}
@@ -56,6 +63,8 @@ AXES: dict[str, list[dict[str, Any]]] = {
     "conv1d": [WIDE[0], SEQUENCE],
     "conv2d": [WIDE[1], PICTURE],
     "max_pool": [WIDE[1], PICTURE],
+    "average_pool": [WIDE[1], PICTURE],
+    "global_pool": [WIDE[1], PICTURE],
     "reshape": [WIDE[0]],
 }
 # Layers that read sequences, behind one of their own type that gives the state after every step.
@@ -91,6 +100,14 @@ NETWORKS = {
     },
     **{f"activation-{name}": [FIRST, {"type": "dense", "units": 5, "activation": name}, LAST] for name in ACTIVATION_CASES},
     "sequence-pool": [WIDE[0], SEQUENCE, {"type": "max_pool", "kernel_size": 2, "padding": [0, 1]}, {"type": "flatten"}, LAST],
+    "sequence-average": [
+        WIDE[0],
+        SEQUENCE,
+        {"type": "average_pool", "kernel_size": 3, "stride": 2, "padding": 1},
+        {"type": "flatten"},
+        LAST,
+    ],
+    "sequence-global": [WIDE[0], SEQUENCE, {"type": "global_pool", "kind": "max"}, LAST],
     "conv-first": [{"type": "reshape", "shape": [2, 2]}, {"type": "conv1d", "filters": 2, "kernel_size": 2}, {"type": "flatten"}, LAST],
     "pool-first": [{"type": "reshape", "shape": [1, 2, 2]}, {"type": "max_pool", "kernel_size": 2}, {"type": "flatten"}, LAST],
     "one-layer": [LAST],

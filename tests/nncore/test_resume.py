@@ -45,6 +45,8 @@ FRONTS = st.sampled_from(
         [PLANE, {"type": "conv2d", "filters": 4, "kernel_size": [1, 2], "padding": "same", "groups": 1, "activation": "silu"}, FLAT],
         [{"type": "reshape", "shape": [2, 1]}, {"type": "conv1d", "filters": 4, "kernel_size": 1, "groups": 2, "activation": "relu"}, FLAT],
         [PLANE, {"type": "max_pool", "kernel_size": [1, 2], "stride": 1, "padding": [0, 1]}, FLAT],
+        [PLANE, {"type": "average_pool", "kernel_size": [1, 2], "stride": 1, "padding": [0, 1], "count_include_pad": False}, FLAT],
+        [PLANE, {"type": "conv2d", "filters": 3, "kernel_size": [1, 2]}, {"type": "global_pool", "kind": "average"}],
     ]
 )
 RECURRENT = st.builds(
