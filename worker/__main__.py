@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import warnings
 
 from worker.environment import use_one_blas_thread
@@ -12,6 +13,7 @@ from worker.environment import use_one_blas_thread
 def main() -> None:
     """Run until SIGTERM; then every job is checkpointed and released."""
     use_one_blas_thread()
+    from celery import signals
     from celery.platforms import SecurityWarning
 
     from nncore.machine.compilation import usual_kernels, warm
@@ -19,6 +21,7 @@ def main() -> None:
     from service.parent import exit_with_parent
     from service.store import migrate
     from service.store.database import Store
+    from worker.stopping import leave_when_released
     from worker.tasks import app, settings
 
     warnings.simplefilter("ignore", SecurityWarning)  # it warns root of pickled messages; only JSON is accepted
@@ -29,6 +32,9 @@ def main() -> None:
     migrate.wait_until_current(store)
     store.close()  # its connections are not the children's
     warm("float32", usual_kernels())  # shared by the children
+    stop_asked = threading.Event()
+    signals.worker_shutting_down.connect(lambda **_: stop_asked.set(), weak=False)
+    threading.Thread(target=leave_when_released, args=(stop_asked,), name="leave-when-released", daemon=True).start()
     app.worker_main(
         [
             "--quiet",

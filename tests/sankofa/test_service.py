@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -299,6 +300,19 @@ def test_serve_stops_cleanly_in_the_middle_of_a_job(own_serve: Serve, number: si
     own_serve.process.send_signal(number)
     assert own_serve.process.wait(30) == 0
     assert processes_of(own_serve.data_dir) == []
+    assert own_serve.rest_of_stdout() == [{"event": "stopped", "killed": []}]
+
+
+def test_an_idle_serve_stops_within_seconds_and_its_worker_leaves_the_list(own_serve: Serve) -> None:
+    until(lambda: b"ready. [celery" in own_serve.stderr.read_bytes())
+    database = sqlite3.connect(own_serve.data_dir / "sankofa.db")
+    until(lambda: database.execute("SELECT count(*) FROM worker").fetchone() == (1,))
+    started = time.monotonic()
+    own_serve.process.send_signal(signal.SIGINT)
+    assert own_serve.process.wait(30) == 0
+    assert time.monotonic() - started < 2.5
+    assert database.execute("SELECT count(*) FROM worker").fetchone() == (0,)
+    database.close()
     assert own_serve.rest_of_stdout() == [{"event": "stopped", "killed": []}]
 
 
