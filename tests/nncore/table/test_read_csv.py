@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nncore.errors import InvalidData
 from nncore.table import Table, TableLimits
@@ -63,49 +60,6 @@ def test_the_same_table_written_in_other_ways(text):
 def test_quoted_cells_hold_delimiters_quotes_and_line_ends():
     table = read('x,note\n1,"a, b"\n2,"say ""no"""\n3,"two\nlines"\n4,plain\n')
     assert [table["note"].categories[code] for code in table["note"].values] == ["a, b", 'say "no"', "two\nlines", "plain"]
-
-
-def test_whole_numbers_beyond_what_float32_holds_stay_exact():
-    table = read("a,b,c\n16777217,9007199254740993,1e20\n1,2,3\n")
-    assert table["a"].values.tolist() == [16777217, 1]
-    assert table["b"].values.tolist() == [9007199254740993, 2]
-    assert [column.dtype for column in table.columns] == ["int64", "int64", "float32"]
-
-
-@pytest.mark.parametrize(
-    ("cells", "dtype"),
-    [
-        (["0", "255"], "float32"),
-        (["0.1", "-5.25"], "float32"),
-        (["1e20", "2.5"], "float32"),
-        (["0.12345678"], "float32"),  # float32's own shortest text
-        (["16777216"], "float32"),
-        (["1700000000.5"], "float64"),
-        (["0.123456789"], "float64"),
-        (["1e39"], "float64"),
-        (["1e-50"], "float64"),
-        (["0.5", "16777217"], "float64"),
-        (["16777217"], "int64"),
-    ],
-)
-def test_numbers_become_float32_unless_that_would_change_what_was_written(cells, dtype):
-    column = read("a\n" + "\n".join(cells))["a"]
-    assert (column.dtype, column.values.tolist()) == (dtype, np.array(list(map(float, cells))).astype(dtype).tolist())
-
-
-@pytest.mark.parametrize("last", ["1700000000.5", "1e300", "20000000.5"])
-def test_one_late_number_makes_the_whole_column_float64_as_if_it_had_been_the_first(last):
-    cells = [f"{row / 1000}" for row in range(300_000)]
-    late, early = read("a,b\n" + "".join(f"{cell},1\n" for cell in [*cells, last])), [last, *cells]
-    assert late["a"].dtype == "float64"
-    assert late["a"].values.tolist() == [*map(float, cells), float(last)]
-    assert read("a\n" + "\n".join(early))["a"].values.tolist() == [*map(float, early)]
-
-
-def test_whole_numbers_read_before_a_fraction_keep_their_digits():
-    cells = ["20000001"] * 200_000 + ["0.5"]
-    assert read("a\n" + "\n".join(cells))["a"].values.tolist() == [*map(float, cells)]
-    assert read("a\n" + "\n".join(["20000000", *["0"] * 200_000, "0.5"]))["a"].dtype == "float32"
 
 
 def test_a_gzip_file_gives_the_same_table_also_in_two_members():
@@ -239,64 +193,3 @@ def test_memory_stays_near_the_table(last):
     table_bytes = sum(column.values.nbytes for column in table.columns)
     # The pieces are let go while they are joined, but tracemalloc counts the untouched array too.
     assert peak < 2 * table_bytes + 12e6
-
-
-words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=6).map(lambda text: "w" + text.strip())
-numbers = (
-    st.floats(-(2.0**100), 2.0**100, width=32)
-    | st.integers(-(2**40), 2**40)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.decimals(-(10**6), 10**6, places=3).map(float)
-)
-
-
-columns_of_cells = st.lists(st.lists(words, min_size=5, max_size=5) | st.lists(numbers, min_size=5, max_size=5), min_size=2, max_size=4)
-
-
-@given(columns_of_cells, st.sampled_from([",", ";", "\t"]), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-def test_what_a_csv_writer_wrote_is_read_back(columns, delimiter, quoting):
-    file = io.StringIO()
-    writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator="\n")
-    writer.writerow([f"name{at}" for at in range(len(columns))])
-    writer.writerows(zip(*columns, strict=True))
-    table = read(file.getvalue())
-    for column, expected in zip(table.columns, columns, strict=True):
-        if column.categories is not None:
-            assert [column.categories[code] for code in column.values] == expected
-        elif column.dtype == "int64":
-            assert column.values.tolist() == [int(cell) for cell in expected]
-        elif column.dtype == "float64":
-            assert column.values.tolist() == [float(cell) for cell in expected]
-        else:
-            assert [float(str(value)) for value in column.values] == [float(cell) for cell in expected]
-
-
-cells = st.sampled_from(["1", "-2.5", "1e400", "nan", "", " ", "x", '"y"', '"', "a,b", '"a,b"', "9" * 20, "\0", "é", "1_0", "17 "])
-lines = st.lists(cells, max_size=4).map(",".join)
-tables = st.lists(lines, max_size=6).map("\n".join).map(str.encode)
-
-
-@given(st.one_of(st.binary(max_size=200), tables, tables.map(lambda text: b"a,b\n" + text), tables.map(gzip.compress)))
-def test_any_bytes_are_a_table_or_invalid_data(data):
-    try:
-        table = read(data)
-    except InvalidData:
-        return
-    assert all(len(column.values) == table.rows and np.isfinite(column.values).all() for column in table.columns)
-
-
-odd_cells = st.sampled_from(["1", "2.5", " 3", "x", '"y"', '"a,b"', ' "z"', "-4 ", "1e3", "u v", '5" pipe', '"p"q'])
-
-
-@given(st.lists(st.lists(odd_cells, min_size=2, max_size=2), min_size=2, max_size=30))
-def test_the_fast_way_and_the_slow_way_read_the_same(rows):
-    body = "a,b,c\n" + "".join(",".join([*row, "t\n"]) for row in rows)
-
-    def outcome(text: str) -> object:
-        try:
-            return {name: cells for name, cells in values(read(text)).items() if name != "c"}
-        except InvalidData as refusal:
-            return [(fault.pointer, fault.code) for fault in refusal.faults]
-
-    # A line end inside quotes sends the whole file the slow way.
-    assert outcome(body + '1,1,"t t"\n') == outcome(body + '1,1,"t\nt"\n')
