@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from nncore.activations import ACTIVATION_CODES, ActivationName, activate, activate_backward
 from nncore.errors import Fault, InvalidSpec
+from nncore.faults import counted
 from nncore.initialisers import BiasInitialiser, Initialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
 from nncore.layers.layer import Layer, Shape
@@ -121,7 +122,8 @@ class Dense(Layer):
                 Fault(
                     "/weight",
                     "shape_mismatch",
-                    f"the weight has {len(self.weight[0])} numbers per row, but {input_shape[0]} inputs come in; give one number per input",
+                    f"the weight has {counted(len(self.weight[0]), 'number')} per row, but {counted(input_shape[0], 'input')} "
+                    f"come{'s' if input_shape[0] == 1 else ''} in; give one number per input",
                     expected=f"({self.units}, {input_shape[0]})",
                     got=f"({len(self.weight)}, {len(self.weight[0])})",
                 )
