@@ -54,8 +54,8 @@ class TrainingSpec(Definition):
         ),
     ] = None
     optimizer: OptimizerSpec = Adam()
-    batch_size: Annotated[int, Field(ge=1, description="Rows per step; no more than there are to train on.")] = 32
-    epochs: Annotated[int, Field(ge=1, description="How often every training row is visited.")] = 10
+    batch_size: Annotated[int, Field(ge=1, le=10**9, description="Rows per step; no more than there are to train on.")] = 32
+    epochs: Annotated[int, Field(ge=1, le=10**9, description="How often every training row is visited.")] = 10
     early_stopping: Annotated[EarlyStopping | None, Field(description="Default: all epochs are run.")] = None
     seed: Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="Decides all that is drawn. Default: drawn.")] = None
     shuffle: Annotated[bool, Field(description="Whether every epoch visits the rows in another order.")] = True

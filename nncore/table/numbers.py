@@ -41,7 +41,8 @@ def _rounded(numbers: np.ndarray, digits: int) -> np.ndarray:
     exact = numbers.astype(np.float64)
     places = digits - 1 - np.floor(np.log10(np.maximum(np.abs(exact), 1e-45))).astype(np.int64)  # behind the decimal point
     up, down = _POWERS[np.maximum(places, 0)], _POWERS[np.maximum(-places, 0)]
-    return np.rint(exact * up / down) / up * down
+    rounded: np.ndarray = np.rint(exact * up / down) / up * down
+    return rounded
 
 
 def survives_float32(values: np.ndarray) -> np.ndarray:
@@ -54,4 +55,5 @@ def _survive(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
     narrow[np.isinf(narrow)] = 0  # which is another number
-    return (as_written(narrow).reshape(values.shape) == values).all(axis=1)
+    survives: np.ndarray = (as_written(narrow).reshape(values.shape) == values).all(axis=1)
+    return survives

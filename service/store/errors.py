@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_SAID = {"succeeded": "has succeeded", "failed": "has failed", "stopped": "has been stopped", "cancelled": "has been cancelled"}
+_DONE = {"pause": "paused", "resume": "resumed", "stop": "stopped", "cancel": "cancelled"}
+
 
 class StoreError(Exception):
     """Root of the store's errors."""
@@ -31,8 +34,9 @@ class IllegalAction(StoreError):
     """The job is in a state from which `action` is not possible."""
 
     def __init__(self, job_id: str, action: str, state: str, allowed: Sequence[str]) -> None:
-        possible = ", ".join(allowed) or "nothing: this state is final"
-        super().__init__(f"Job {job_id} is {state} and cannot {action}. Possible now: {possible}.")
+        possible = f" Possible now: {', '.join(allowed)}." if allowed else ""
+        super().__init__(f"The job {_SAID.get(state, f'is {state}')}; it cannot be {_DONE[action]}.{possible}")
+        self.job_id = job_id
         self.state = state
         self.allowed = tuple(allowed)
 
