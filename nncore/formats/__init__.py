@@ -1,50 +1,45 @@
 """Files of a trained network. Equal artifacts give equal bytes: no time, no job, no machine is in them.
 
-A format is one file with `write(artifact) -> bytes` and `read(bytes) -> Artifact`; `FORMATS` is the only list of them.
-All carry the same description (description.py): what is needed to predict. None of them holds or runs code (no pickle).
+A format is one module with `write(artifact) -> bytes` and, where we read it too, `read(bytes) -> Artifact`; `FORMATS` is the only list of
+them. All carry the same description (description.py): what is needed to predict. None of them is a pickle, and what is read holds no code.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 from nncore.artifact import Artifact
 from nncore.errors import InvalidFile
-from nncore.formats import json, npz, safetensors
+from nncore.formats import json, npz, onnx, safetensors
 
-FormatName = Literal["safetensors", "npz", "json"]
-
-
-class FormatModule(Protocol):
-    """What the module of a format offers."""
-
-    def write(self, artifact: Artifact) -> bytes: ...
-
-    def read(self, data: bytes) -> Artifact: ...
+FormatName = Literal["safetensors", "npz", "json", "onnx"]
 
 
 class Format(NamedTuple):
-    """A format: the module that writes and reads it, its media type, and how the names of its files end."""
+    """A format: what writes it, what reads it (None: other programs do), its media type, and how the names of its files end."""
 
-    module: FormatModule
+    write: Callable[[Artifact], bytes]
+    read: Callable[[bytes], Artifact] | None
     media_type: str
     extension: str
 
 
 FORMATS: dict[FormatName, Format] = {
-    "safetensors": Format(safetensors, "application/vnd.safetensors", ".safetensors"),
-    "npz": Format(npz, "application/x-npz", ".npz"),
-    "json": Format(json, "application/json", ".json"),
+    "safetensors": Format(safetensors.write, safetensors.read, "application/vnd.safetensors", ".safetensors"),
+    "npz": Format(npz.write, npz.read, "application/x-npz", ".npz"),
+    "json": Format(json.write, json.read, "application/json", ".json"),
+    "onnx": Format(onnx.write, None, "application/onnx", ".onnx"),
 }
 
 
 def write(artifact: Artifact, format: FormatName) -> bytes:
     """The file of `artifact` in this format."""
-    return FORMATS[format].module.write(artifact)
+    return FORMATS[format].write(artifact)
 
 
 def read(data: bytes) -> Artifact:
-    """The artifact in a file of any of the formats. Raises InvalidFile."""
+    """The artifact in a file of any of the formats that are read. Raises InvalidFile."""
     if not data:
         raise InvalidFile("expected a file of a trained network, got an empty file")
     if data.startswith(b"PK"):

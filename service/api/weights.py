@@ -23,7 +23,7 @@ from service.store import jobs
 
 resource = blueprint("weights", "Trained parameters as files.", "/v1/jobs")
 
-MEDIA_TYPES = {name: media_type for name, (_, media_type, _) in FORMATS.items()}
+MEDIA_TYPES = {name: format.media_type for name, format in FORMATS.items()}
 DEFAULT: FormatName = "safetensors"
 RANGE = header_parameter("Range", "One range of bytes; an interrupted download goes on with it.")
 IF_RANGE = header_parameter("If-Range", "The `ETag` of the file begun: of another file the whole is sent.")
@@ -73,7 +73,7 @@ def get_job_weights(path: JobPath, query: WeightsQuery) -> Response:
         data = formats.write(safetensors.read(found.content()), format)
         size, digest, read = len(data), hashlib.sha256(data).hexdigest(), lambda start, stop: [data[start:stop]]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", detail.job.name or "").strip(".-") or detail.job.id
-    extension = FORMATS[format][2].lstrip(".")
+    extension = FORMATS[format].extension.lstrip(".")
     response = file_answer(f'"{digest}"', size, read, media_type=MEDIA_TYPES[format], filename=f"{name}.{extension}")
     response.headers["Sankofa-Step"] = str(found.step)
     response.headers["Vary"] = "Accept"

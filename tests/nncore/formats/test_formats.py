@@ -18,6 +18,8 @@ from nncore.artifact import Artifact
 from nncore.errors import InvalidFile
 from nncore.network import NetworkSpec
 
+READ = [name for name, format in formats.FORMATS.items() if format.read is not None]
+
 
 def artifact(dtype: str = "float32", seed: int = 0, order: str = "C") -> Artifact:
     network = NetworkSpec.model_validate(
@@ -47,7 +49,7 @@ def equal(one: Artifact, other: Artifact) -> bool:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("format", formats.FORMATS)
+@pytest.mark.parametrize("format", READ)
 def test_what_is_read_is_exactly_what_was_written(format, dtype):
     original = artifact(dtype)
     assert equal(formats.read(formats.write(original, format)), original)
@@ -58,8 +60,13 @@ def test_equal_artifacts_give_equal_bytes_and_different_ones_do_not(format, monk
     data = formats.write(artifact(), format)
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
     assert formats.write(artifact(), format) == data
-    assert formats.write(formats.read(data), format) == data
     assert formats.write(artifact(seed=1), format) != data
+
+
+@pytest.mark.parametrize("format", READ)
+def test_what_was_read_is_written_as_it_was(format):
+    data = formats.write(artifact(), format)
+    assert formats.write(formats.read(data), format) == data
 
 
 @pytest.mark.parametrize("format", formats.FORMATS)
@@ -87,7 +94,7 @@ def test_given_initial_parameters_do_not_travel():
     given = {"layers": [{"type": "dense", "units": 1, "weight": [[3.0]], "bias": [0.25]}]}
     parameters = {"0.weight": np.ones((1, 1), np.float32), "0.bias": np.ones(1, np.float32)}
     trained = Artifact(NetworkSpec.model_validate(given), "mean_squared_error", ("x",), (1,), "y", None, [], "float32", parameters)
-    for format in formats.FORMATS:
+    for format in READ:
         (layer,) = formats.read(formats.write(trained, format)).network.layers
         assert layer.weight is None
         assert layer.bias is None
@@ -211,7 +218,7 @@ def test_a_file_that_another_program_rewrote_is_still_read(tmp_path):
     assert equal(formats.read((tmp_path / "again.npz").read_bytes()), original)
 
 
-FILES = {format: formats.write(artifact(), format) for format in formats.FORMATS}
+FILES = {format: formats.write(artifact(), format) for format in READ}
 
 
 @given(st.sampled_from(sorted(FILES)), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4), st.integers(0, 200))

@@ -1,0 +1,56 @@
+"""ONNX: the network as a graph that runtimes in every language run (opset 17). Written without the onnx package; never read.
+
+    inputs          (batch, *input_shape), raw: the fitted preprocessing is part of the graph. Of several columns, side by side
+    outputs         (batch, numbers), of a network that was trained to predict numbers
+    logits          (batch, outputs), instead of outputs, of one that was trained under a cross-entropy
+    probabilities   (batch, classes), and this: softmax, or sigmoid; (batch,) for a single yes or no
+
+All are float32, or float64 where the network was trained so: the operators are standard, but onnxruntime's CPU has some of them in float32
+only (convolution, average_pool, the recurrences, elu, selu, softplus, gelu). A float32 input has 7 digits, before any preprocessing: a
+network that needs more of them wants "dtype": "float64". The metadata "sankofa" is the description of all files, as JSON: names of the
+inputs and classes are there.
+
+protobuf.py   messages as bytes
+graph.py      nodes, constants, the file
+layers.py     a rule for each layer, with activations.py, windows.py and recurrence.py
+preprocessing.py   a rule for each fitted step
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from nncore.artifact import Artifact
+from nncore.formats.description import canonical, describe
+from nncore.formats.onnx.graph import OPSET, Graph, Tensor
+from nncore.formats.onnx.layers import RULES, through
+from nncore.formats.onnx.preprocessing import preprocessed
+from nncore.formats.parameters import Parameters
+
+PROBABILITIES = {"softmax_cross_entropy": "Softmax", "binary_cross_entropy": "Sigmoid"}
+"""What turns the outputs of a network into probabilities, by the loss it was trained with."""
+
+
+def write(artifact: Artifact) -> bytes:
+    """The file."""
+    graph = Graph(artifact.dtype, Parameters(artifact))
+    inputs = Tensor("inputs", artifact.input_shape)
+    x = through(graph, artifact.network.layers, preprocessed(graph, inputs, artifact.preprocessing))
+    graph.parameters.finish()
+    return graph.model(inputs, _named(graph, x, artifact.loss), canonical(describe(artifact)))
+
+
+def _named(graph: Graph, x: Tensor, loss: str) -> list[Tensor]:
+    """The outputs, each a vector, under the names by which they are asked for."""
+    numbers = prod(x.shape)
+    operator = "Identity" if len(x.shape) == 1 else "Flatten"
+    if loss not in PROBABILITIES:
+        return [Tensor(graph.add(operator, x.name, outputs=["outputs"]), (numbers,))]
+    logits = Tensor(graph.add(operator, x.name, outputs=["logits"]), (numbers,))
+    if loss == "binary_cross_entropy" and numbers == 1:
+        single = graph.add("Squeeze", graph.add("Sigmoid", logits.name), graph.whole_numbers(1), outputs=["probabilities"])
+        return [logits, Tensor(single, ())]
+    return [logits, Tensor(graph.add(PROBABILITIES[loss], logits.name, outputs=["probabilities"]), (numbers,))]
+
+
+__all__ = ["OPSET", "PROBABILITIES", "RULES", "write"]
