@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import pi, sqrt
+from typing import Any
 
 from nncore.activations import CUBE, NEGATIVE_SLOPE, SELU_ALPHA, SELU_SCALE, ActivationName
 from nncore.formats.onnx.graph import TYPES, Graph, Tensor
 
-OPERATORS: dict[str, tuple[str, dict[str, int]]] = {
+OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "sigmoid": ("Sigmoid", {}),
     "tanh": ("Tanh", {}),
     "relu": ("Relu", {}),

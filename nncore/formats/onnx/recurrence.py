@@ -6,9 +6,11 @@ ONNX has time first, both directions in one tensor, and the gates in another ord
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from nncore.formats.onnx.graph import Attribute, Graph, Tensor
+from nncore.formats.onnx.graph import Graph, Tensor
 from nncore.layers import GRU, LSTM, RNN
 from nncore.layers.recurrence import Recurrent
 
@@ -28,7 +30,7 @@ def rnn(graph: Graph, layer: RNN, x: Tensor) -> Tensor:
     return _recurrence(graph, layer, x, {"activations": [layer.nonlinearity.title()] * (2 if layer.bidirectional else 1)})
 
 
-def _recurrence(graph: Graph, layer: Recurrent, x: Tensor, attributes: dict[str, Attribute]) -> Tensor:
+def _recurrence(graph: Graph, layer: Recurrent, x: Tensor, attributes: dict[str, Any]) -> Tensor:
     name, shape = type(layer).__name__, layer.output_shape(x.shape)
     directions = 2 if layer.bidirectional else 1
     weights: dict[str, list[np.ndarray]] = {"W": [], "R": [], "B": []}

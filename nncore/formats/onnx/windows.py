@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def global_pool(graph: Graph, layer: GlobalPool, x: Tensor) -> Tensor:
     return Tensor(graph.add(operator, x.name, axes=list(range(2, 1 + len(x.shape))), keepdims=0), layer.output_shape(x.shape))
 
 
-def _geometry(axes: Sequence[Axis]) -> dict[str, list[int]]:
+def _geometry(axes: Sequence[Axis]) -> dict[str, Any]:
     return {
         "kernel_shape": [axis.kernel for axis in axes],
         "strides": [axis.stride for axis in axes],
