@@ -126,20 +126,13 @@ class Installation:
 
     def check_port(self) -> None:
         """Raise InstallationFault when the API could not listen on its address."""
-        try:
+        with _listening(self.host, self.port):
             for family, kind, _, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
                 with socket.socket(family, kind) as probe:
                     # As servers do: connections that were closed a minute ago do not count as use.
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(address)
                     probe.listen()
-        except OSError as error:
-            where = f"port {self.port} on {self.host}"
-            if error.errno == errno.EADDRINUSE:
-                raise InstallationFault(
-                    f"{where} is in use. Stop what listens there, or choose another --port (0: any free one)."
-                ) from error
-            raise InstallationFault(f"the API cannot listen on {where} ({error.strerror}).") from error
 
     def wait_until_ready(self, supervisor: Supervisor, timeout_seconds: float = READY_SECONDS) -> float:
         """Wait for the API to say that it is ready; the seconds it took. Raises InstallationFault when it does not say so."""
@@ -166,8 +159,26 @@ def python(module: str) -> list[str]:
 
 
 def free_port(host: str) -> int:
-    """A port on which nobody listens now."""
+    """A port on which nobody listens now. Raises InstallationFault when the API could not listen on any."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with _listening(host, 0), socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[None]:
+    """Within it, that this machine cannot listen there becomes an InstallationFault which says why."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise InstallationFault(
+                f"port {port} on {host} is in use. Stop what listens there, or choose another --port (0: any free one)."
+            ) from error
+        where = f"port {port} on {host}" if port else host
+        reason = error.strerror if isinstance(error, OSError) else "not a host's name"
+        raise InstallationFault(
+            f"the API cannot listen on {where} ({reason}). "
+            "--host names an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for all its networks."
+        ) from error

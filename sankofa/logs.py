@@ -70,4 +70,4 @@ class LogFiles:
             self._files[name].close()
         if path.exists():
             os.replace(path, path.with_name(path.name + ".1"))
-        return path.open("ab")
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")

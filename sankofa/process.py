@@ -25,6 +25,9 @@ from sankofa.errors import InstallationFault
 # service/parent.py reads it; a test holds the two together.
 PARENT_VARIABLE = "SANKOFA_PARENT_PID"
 
+# What the service writes (datasets, messages, compiled kernels) is its user's alone.
+PRIVATE_UMASK = 0o077
+
 TAIL_LINES = 20
 LONGEST_LINE_BYTES = 1 << 16
 
@@ -87,6 +90,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=PRIVATE_UMASK,
             )
         except OSError as error:
             raise InstallationFault(f"{part.name}: {part.command[0]} cannot be started ({error.strerror})") from error

@@ -8,18 +8,23 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 PREFIX = "SANKOFA_"
 # Read by others than `Settings`: the client's address, where nncore keeps compiled kernels, and who supervises this process.
 FOREIGN_NAMES = {"SANKOFA_URL", "SANKOFA_CACHE_DIR", "SANKOFA_PARENT_PID"}
+
+DATABASE_SCHEMES = ("sqlite", "postgresql+psycopg", "postgresql", "postgres")
+BROKER_SCHEMES = ("filesystem", "redis", "rediss", "amqp", "amqps")
+LEAST_KEY_CHARACTERS = 32
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -48,7 +53,7 @@ class Settings(BaseModel):
     broker_url: str | None = Field(None, description="Celery broker URL (redis://, amqp://, filesystem://). Default: a folder in data_dir.")
     api_key: str | None = Field(
         None,
-        description="A key that `sankofa migrate` and `sankofa serve` register with full rights. Default: one is made in data_dir/key.",
+        description="A key of 32 characters or more, registered with full rights when the service starts. Default: made in data_dir/key.",
     )
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
@@ -116,6 +121,38 @@ class Settings(BaseModel):
             raise InvalidSettings("\n".join(faults))
         return settings
 
+    # What these three refuse is not shown: it may hold a password.
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_database(cls, url: str | None) -> str | None:
+        """Refuse what is no address of a database that the store knows."""
+        if url is None:
+            return None
+        scheme = _scheme(url, DATABASE_SCHEMES, "sqlite:////folder/sankofa.db or postgresql+psycopg://user:password@host/sankofa")
+        if scheme == "sqlite" and not re.fullmatch(r"sqlite:///[^?]+(\?.*)?", url):
+            raise ValueError("expected sqlite:///FILE (one more slash before an absolute path); got no file")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _names_a_broker(cls, url: str | None) -> str | None:
+        """Refuse what is no address of a broker that the queue knows."""
+        if url is not None:
+            _scheme(url, BROKER_SCHEMES, "redis://:password@host:6379/0 or amqp://user:password@host:5672//")
+        return url
+
+    @field_validator("api_key")
+    @classmethod
+    def _is_hard_to_guess(cls, key: str | None) -> str | None:
+        """Refuse a key that is short, or that no header can carry."""
+        if key is not None and (len(key) < LEAST_KEY_CHARACTERS or not re.fullmatch(r"[!-~]+", key)):
+            raise ValueError(
+                f"expected at least {LEAST_KEY_CHARACTERS} characters, without spaces, of ASCII; got {len(key)} characters. "
+                "`openssl rand -hex 32` makes one; without the variable the service makes its own"
+            )
+        return key
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         """Refuse settings that contradict each other."""
@@ -137,13 +174,20 @@ class Settings(BaseModel):
 
     @cached_property
     def database(self) -> str:
-        """The SQLAlchemy URL in force."""
-        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'sankofa.db'}"
+        """The SQLAlchemy URL in force, with the driver that is installed."""
+        if self.database_url is None:
+            return f"sqlite:///{self.database_path.resolve()}"
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url)
 
     @cached_property
     def broker(self) -> str:
         """The broker URL in force."""
         return self.broker_url or "filesystem://localhost"
+
+    @property
+    def database_path(self) -> Path:
+        """File of the embedded database."""
+        return self.data_dir / "sankofa.db"
 
     @property
     def broker_dir(self) -> Path:
@@ -161,19 +205,36 @@ class Settings(BaseModel):
         return self.data_dir / "key"
 
     def make_data_dir(self) -> None:
-        """Make data_dir and what lies in it, private to this user. An existing folder keeps its mode."""
+        """Make data_dir and what lies in it, private to this user. What exists keeps its mode."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.cache_dir.mkdir(mode=0o700, exist_ok=True)
         if self.broker.startswith("filesystem:"):
             for folder in (self.broker_dir, self.broker_dir / "processed", self.broker_dir / "control"):
                 folder.mkdir(mode=0o700, exist_ok=True)
+        if self.database_url is None:  # SQLite would make it readable for all; its -wal and -shm take its mode
+            self.database_path.touch(mode=0o600)
 
 
 def _told(fault: ErrorDetails) -> str:
     """One line about a fault that pydantic found."""
+    message = fault["msg"].removeprefix("Value error, ")
     if not fault["loc"]:  # one of `_agree`, which names its variables
-        return fault["msg"].removeprefix("Value error, ")
-    return f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}, got {fault['input']!r}"
+        return message
+    got = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"  # our own say it where it may be said
+    return f"{PREFIX}{str(fault['loc'][0]).upper()}: {message}{got}"
+
+
+def _scheme(url: str, known: tuple[str, ...], example: str) -> str:
+    """The scheme of `url`. Raises ValueError unless it is one of `known`, or where the port is no number."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme not in known:
+        got = f"the scheme {scheme!r}" if mark else "no scheme"
+        raise ValueError(f"expected a URL that begins with {'://, '.join(known)}://, e.g. {example}; got {got}")
+    address = rest.rpartition("@")[2].partition("/")[0].partition("?")[0]
+    port = re.search(r":([^\]:]*)$", address)
+    if port and not port[1].isdecimal():
+        raise ValueError(f"expected a number as its port, got {port[1]!r}")
+    return scheme
 
 
 def main() -> int:

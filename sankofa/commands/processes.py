@@ -13,6 +13,7 @@ from sankofa.display import Steps, terminal_console
 from sankofa.installation import Installation
 from sankofa.preparation import compile_kernels
 from sankofa.preparation import migrate as migrate_installation
+from sankofa.process import PRIVATE_UMASK
 from sankofa.supervisor import stop_signals_interrupt
 
 data_dir_option = click.option(
@@ -27,6 +28,7 @@ def api(host: str | None, port: int | None, data_dir: str | None) -> None:
     part = Installation.find(host=host, port=port, data_dir=data_dir).part("api")
     sys.stdout.flush()
     sys.stderr.flush()
+    os.umask(PRIVATE_UMASK)
     os.execve(part.command[0], list(part.command), dict(part.environment))
 
 

@@ -64,7 +64,8 @@ def keep_running(
 
     def restarted(name: str, code: int, delay_seconds: float) -> None:
         if as_json:
-            write_json({"event": "restart", "process": name, "exit": code, "delay_seconds": delay_seconds})
+            with contextlib.suppress(OSError):  # whoever read this is gone; the service goes on
+                write_json({"event": "restart", "process": name, "exit": code, "delay_seconds": delay_seconds})
         log(name, f"ended {describe_exit(code)}; started again in {delay_seconds:.1f} s")
 
     parts = [installation.part(name) for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -137,7 +138,10 @@ def main() -> None:
     store = Store(settings.database)
     if not store.is_sqlite:
         _wait(lambda: _why_out_of_reach(store), threading.Event(), START_SECONDS)
-    upgrade(store)
+    try:
+        upgrade(store)
+    except (exc.OperationalError, exc.InterfaceError) as error:
+        sys.exit(f"the database cannot be opened ({error.orig}); SANKOFA_DATABASE_URL or SANKOFA_DATA_DIR names another".replace("\n", " "))
     if settings.api_key is not None:
         keys.register(store, settings.api_key, "from SANKOFA_API_KEY")
     else:

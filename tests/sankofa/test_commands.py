@@ -319,6 +319,36 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     assert "1/3" not in answer.stderr
 
 
+@pytest.mark.parametrize("host", ["203.0.113.5", "nonsense.invalid", "a" * 70])
+@pytest.mark.parametrize("port", ["0", "8765"])
+def test_a_host_that_is_not_this_machine_is_told(host: str, port: str, tmp_path: Path) -> None:
+    answer = sankofa("serve", "--data-dir", str(tmp_path / "data"), "--host", host, "--port", port)
+    assert answer.returncode == Exit.NOT_RUNNING
+    assert "the API cannot listen on" in answer.stderr
+    assert "--host names an address of this machine" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "api", "migrate"])
+@pytest.mark.parametrize(
+    ("variable", "value"), [("SANKOFA_DATABASE_URL", "nonsense"), ("SANKOFA_BROKER_URL", "foo://bar"), ("SANKOFA_API_KEY", "guess-me")]
+)
+def test_an_address_or_a_key_that_cannot_be_used_is_told(command: str, variable: str, value: str, tmp_path: Path) -> None:
+    answer = sankofa(command, "--data-dir", str(tmp_path / "data"), **{variable: value})
+    assert answer.returncode == Exit.NOT_RUNNING
+    assert f"{variable}: expected" in answer.stderr
+    assert value not in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/nowhere/sankofa.db"
+    answer = sankofa("migrate", "--data-dir", str(tmp_path / "data"), SANKOFA_DATABASE_URL=url)
+    assert answer.returncode == Exit.NOT_RUNNING
+    assert "the database cannot be opened (unable to open database file); SANKOFA_DATABASE_URL" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     answer = sankofa("serve", "--data-dir", str(tmp_path / "file" / "data"), "--port", "0")

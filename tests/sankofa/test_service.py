@@ -124,6 +124,17 @@ def test_serve_says_where_it_is(serve: Serve) -> None:
     assert stat.S_IMODE(serve.data_dir.stat().st_mode) == 0o700
 
 
+def test_what_the_service_writes_is_its_users_alone(tmp_path: Path) -> None:
+    """Also where the data folder existed before and others may look into it."""
+    (tmp_path / "data").mkdir(mode=0o755)
+    service = Serve(tmp_path)
+    service.client.train(LAYERS, service.client.datasets.upload(XOR), "y", epochs=1, **OPTIONS).wait(60)
+    written = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data").rglob("*")}
+    service.close()
+    assert len(written) > 8
+    assert {path: oct(mode) for path, mode in written.items() if mode & 0o077} == {}
+
+
 def test_from_columns_to_predictions(serve: Serve, tmp_path: Path) -> None:
     dataset = serve.client.datasets.upload({name: np.array(values) for name, values in XOR.items()}, name="xor")
     assert (dataset.rows, dataset.column_names, dataset.name) == (4, ["x", "y"], "xor")
@@ -289,6 +300,19 @@ def test_an_api_that_is_killed_is_back_before_a_client_gives_up(own_serve: Serve
     restart, stopped = own_serve.rest_of_stdout()
     assert (restart["event"], restart["process"], restart["exit"]) == ("restart", "api", -9)
     assert stopped == {"event": "stopped", "killed": []}
+
+
+def test_a_part_is_started_again_also_when_nobody_reads_what_serve_says(own_serve: Serve) -> None:
+    def reapers() -> list[int]:
+        return [pid for pid in processes_of(own_serve.data_dir) if b"worker.reaper" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    assert own_serve.process.stdout is not None
+    own_serve.process.stdout.close()
+    for _ in range(2):
+        until(lambda: len(reapers()) == 1)
+        killed = reapers()
+        os.kill(killed[0], signal.SIGKILL)
+        until(lambda killed=killed: reapers() not in ([], killed))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

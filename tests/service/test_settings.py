@@ -14,9 +14,14 @@ import pytest
 
 from service import settings as settings_module
 from service.settings import FOREIGN_NAMES, InvalidSettings, Settings
+from service.store import migrate
+from service.store.database import Store
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 ROW = re.compile(r"^\| `(SANKOFA_\w+)` \| (.*?) \| (.*) \|$", re.MULTILINE)
+
+
+KEY = "sk_" + "secret" * 10
 
 
 def documented():
@@ -43,6 +48,7 @@ def test_without_variables_the_installation_lies_in_the_users_data_folder(monkey
 def test_every_setting_is_read_from_its_variable():
     other = {int: "3", float: "0.5", str: "x", str | None: "x", Path: "/x"}
     given = {"LOG_LEVEL": "debug", "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "0.25", "API_STREAMS": "2"}
+    given |= {"DATABASE_URL": "sqlite:///x.db", "BROKER_URL": "redis://x", "API_KEY": KEY}
     for name, field in Settings.model_fields.items():
         variable = name.upper()
         given.setdefault(variable, other.get(field.annotation, ""))
@@ -82,12 +88,67 @@ def test_other_programs_variables_and_empty_ones_are_passed_over():
             {"SANKOFA_API_THREADS": "4"},
             "SANKOFA_API_STREAMS: 8 is not less than SANKOFA_API_THREADS, 4: streams would leave no thread for requests",
         ),
+        (
+            {"SANKOFA_DATABASE_URL": "nonsense"},
+            "SANKOFA_DATABASE_URL: expected a URL that begins with sqlite://, postgresql+psycopg://, postgresql://, postgres://, "
+            "e.g. sqlite:////folder/sankofa.db or postgresql+psycopg://user:password@host/sankofa; got no scheme",
+        ),
+        (
+            {"SANKOFA_DATABASE_URL": "sqlite://"},
+            "SANKOFA_DATABASE_URL: expected sqlite:///FILE (one more slash before an absolute path); got no file",
+        ),
+        (
+            {"SANKOFA_DATABASE_URL": "postgresql://ada:secret@[::1]:many/sankofa"},
+            "SANKOFA_DATABASE_URL: expected a number as its port, got 'many'",
+        ),
+        (
+            {"SANKOFA_BROKER_URL": "foo://bar"},
+            "SANKOFA_BROKER_URL: expected a URL that begins with filesystem://, redis://, rediss://, amqp://, amqps://, "
+            "e.g. redis://:password@host:6379/0 or amqp://user:password@host:5672//; got the scheme 'foo'",
+        ),
+        (
+            {"SANKOFA_API_KEY": "secret"},
+            "SANKOFA_API_KEY: expected at least 32 characters, without spaces, of ASCII; got 6 characters. "
+            "`openssl rand -hex 32` makes one; without the variable the service makes its own",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named_with_what_was_expected_and_got(environment, message):
     with pytest.raises(InvalidSettings) as caught:
         Settings.from_environment(environment)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("key", ["k" * 31, "k" * 40 + " ", "ö" * 40])
+def test_a_key_that_can_be_guessed_or_not_be_sent_is_refused_and_not_shown(key):
+    with pytest.raises(InvalidSettings, match="SANKOFA_API_KEY: expected at least 32 characters") as caught:
+        Settings.from_environment({"SANKOFA_API_KEY": key})
+    assert key.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///x.db", "postgresql+psycopg:///x", "postgres://a:b@[::1]/x?sslmode=require", "postgresql://a:p:w@h:5432/x"]
+)
+def test_an_address_of_a_database_is_taken_with_the_driver_that_is_installed(url):
+    assert Settings(database_url=url).database.partition("://")[0] in ("sqlite", "postgresql+psycopg")
+
+
+@pytest.mark.parametrize("url", ["redis://:p@h:6379/0", "rediss://h", "amqp://a:b@h:5672//", "amqps://h", "filesystem://localhost"])
+def test_an_address_of_a_broker_is_taken(url):
+    assert Settings(broker_url=url).broker == url
+
+
+def test_the_database_is_its_users_alone_also_in_a_folder_that_others_may_read(tmp_path):
+    tmp_path.chmod(0o755)
+    settings = Settings(data_dir=tmp_path)
+    settings.make_data_dir()
+    store = Store(settings.database)
+    migrate.upgrade(store)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("sankofa.db*")} == {0o600}
+    store.close()
+    settings.database_path.chmod(0o640)
+    settings.make_data_dir()
+    assert stat.S_IMODE(settings.database_path.stat().st_mode) == 0o640, "what its owner allowed is left"
 
 
 def test_all_faults_are_told_at_once():
@@ -136,7 +197,7 @@ def run_main(**environment):
 
 def test_what_is_in_force_can_be_printed_without_secrets(tmp_path):
     secrets = {
-        "SANKOFA_API_KEY": "sk_secret",
+        "SANKOFA_API_KEY": KEY,
         "SANKOFA_DATABASE_URL": "postgresql+psycopg://u:secret@h/d",
         "SANKOFA_BROKER_URL": "redis://:secret@h",
     }

@@ -28,12 +28,12 @@ def test_a_process_that_could_not_register_tries_again_at_its_next_turn(
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     nobody = f"postgresql+psycopg://nobody@127.0.0.1:{port}/nothing"
-    monkeypatch.setattr(tasks, "settings", Settings(data_dir=tmp_path, database_url=nobody, broker_url="memory://"))
+    monkeypatch.setattr(tasks, "settings", Settings(data_dir=tmp_path, database_url=nobody))
     monkeypatch.setattr(tasks, "exit_with_parent", lambda _: True)
     tasks.start_process()
     tasks.turn()
     assert tasks._worker is None
-    monkeypatch.setattr(tasks, "settings", Settings(data_dir=tmp_path, database_url=store_url, broker_url="memory://"))
+    monkeypatch.setattr(tasks, "settings", Settings(data_dir=tmp_path, database_url=store_url))
     tasks.turn()
     store = Store(store_url)
     assert workers.heard_of(store, heartbeat_seconds=60) == 1
