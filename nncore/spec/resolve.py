@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from math import prod
 
 from nncore.errors import InvalidSpec
@@ -21,38 +22,48 @@ from nncore.spec.training import TrainingSpec
 from nncore.split import validation_size
 from nncore.table.column import ColumnInfo
 
+OF_THE_DATA = frozenset({"inputs", "target", "validation"})
+"""The fields that nothing can be said of without knowing the data."""
+
 _BEYOND_COUNTING = 2**40
 """A layer of more units than this is refused by itself: no limit on parameters allows it."""
 
 
-def resolve(spec: TrainingSpec, columns: Sequence[ColumnInfo], rows: int, limits: Limits) -> ResolvedSpec:
+def resolve(
+    spec: TrainingSpec, columns: Sequence[ColumnInfo], rows: int, limits: Limits, *, unread: AbstractSet[str] = frozenset()
+) -> ResolvedSpec:
     """`spec` with every default written in for data of these columns, and its sizes. The seed is drawn if none was given.
 
     A batch_size beyond the number of training rows becomes that number. Nothing large is allocated, whatever the spec says.
-    Raises InvalidSpec with all faults, their pointers relative to the training spec.
+    unread: fields that are at fault already and hold something else here (see read_spec); what depends on them is not judged.
+    Raises InvalidSpec with all faults, their pointers relative to the training spec; always where something is unread.
     """
-    faults = Faults()
+    faults, of_inputs = Faults(), Faults()
     by_name = {column.name: column for column in columns}
-    inputs = input_columns(spec, by_name, faults)
-    target = target_column(spec, by_name, faults)
+    target = None if "target" in unread else target_column(spec, by_name, faults)
+    asks_known = "inputs" not in unread and (spec.inputs is not None or target is not None)
+    inputs = input_columns(spec, by_name, of_inputs) if asks_known else []
+    faults.extend(of_inputs.found)
     check_magnitudes(spec, [*inputs, *([target] if target else [])], faults)
     input_shape = input_shape_of(spec, inputs)
-    output_shape = _network(spec, input_shape, limits, faults, inputs_are_known=not faults)
+    output_shape = None
+    if "network" not in unread:
+        output_shape = _network(spec, input_shape, limits, faults, inputs_are_known=asks_known and not of_inputs)
 
     loss: LossSpec | None = None
-    if target and output_shape is not None:
+    if target and output_shape is not None and "loss" not in unread:
         loss = choose_loss(spec, target, prod(output_shape))
         faults.extend(loss_faults(spec, loss, target, prod(output_shape)))
     classes = _classes(loss, target, output_shape)
     metrics = _metrics(spec, classes, loss, faults)
     of_classes = None if loss is None else classes is not None
-    validation, validation_rows = _validation(spec, of_classes, rows, faults)
+    validation, validation_rows = (None, 0) if "validation" in unread else _validation(spec, of_classes, rows, faults)
     sizes = sizes_of(spec, loss, input_shape, output_shape, rows, validation_rows, limits, faults)
 
     optimizer = _optimizer(spec, sizes, faults)
 
-    if faults or target is None or loss is None or output_shape is None or sizes is None:
-        raise InvalidSpec(faults.found)
+    if faults or unread or target is None or loss is None or output_shape is None or sizes is None:
+        raise InvalidSpec(fault for fault in faults.found if fault.pointer[1:].partition("/")[0] not in unread)
     return ResolvedSpec(
         network=spec.network,
         inputs=[column.name for column in inputs],

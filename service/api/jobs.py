@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from nncore.errors import Fault
-from nncore.spec import Limits, ResolvedSpec, TrainingSpec, resolve
+from nncore.errors import Fault, InvalidSpec
+from nncore.faults import MAX_FAULTS
+from nncore.spec import OF_THE_DATA, Limits, ResolvedSpec, TrainingSpec, read_spec, resolve
 from nncore.table import ColumnInfo
 from service.api import idempotency
 from service.api.answers import answer, encode, etag, is_known, not_modified
@@ -68,7 +69,7 @@ class JobsQuery(Page):
         202: json_answer(JobDocument, "The job; it is queued.", headers=JOB),
         **refusals(
             _400="The body is not JSON.",
-            _404="There is no such dataset.",
+            _404="There is no such dataset, and that is all that is wrong.",
             _413="The body is larger than the server takes.",
             _415="The body is not application/json.",
             _422="Something in the spec is wrong: `errors` names every fault.",
@@ -78,7 +79,7 @@ class JobsQuery(Page):
 )
 @reads_headers(idempotency.HEADER)
 @needs("write")
-def create_job(body: JobBody) -> Response:
+def create_job() -> Response:
     """Queue a training.
 
     The spec is checked and resolved before it is accepted: every default is written into it, sizes and memory are computed and held
@@ -89,7 +90,7 @@ def create_job(body: JobBody) -> Response:
     once = idempotency.once(hashlib.sha256(request.get_data()).hexdigest())
     made = once and keys.earlier(here.store, tenant_id(), once)
     if not made:
-        spec = resolved(here, body)
+        body, spec = resolved(here, request.get_json())
         new = NewJob(
             tenant_id=tenant_id(),
             dataset_id=body.dataset,
@@ -197,16 +198,31 @@ def _ask(path: JobPath, action: Action) -> Response:
     return answer(body, 202 if changed else 200, ETag=etag(body), Location=f"/v1/jobs/{path.job_id}")
 
 
-def resolved(here: Context, body: JobBody) -> ResolvedSpec:
-    """The spec with every default written in. Raises Refusal (404) or InvalidSpec with all faults."""
+def resolved(here: Context, document: dict[str, Any]) -> tuple[JobBody, ResolvedSpec]:
+    """The body, and its spec with every default written in.
+
+    Raises InvalidSpec with all faults, of shape and of sense; Refusal (404) where the dataset is all that is wrong.
+    """
+    body, unread, faults = read_spec(JobBody, document, dataset="")
+    found = list(faults)
+    columns: list[ColumnInfo] = []
+    rows = 1
+    if "dataset" in unread:
+        unread |= OF_THE_DATA
+    else:
+        try:
+            dataset = datasets.get(here.store, tenant_id(), known_id("dataset", body.dataset))
+            columns, rows = [ColumnInfo.model_validate(column) for column in dataset.columns], dataset.rows
+        except NotFound as error:
+            unread |= OF_THE_DATA
+            found.append(Fault("/dataset", "not_found", str(error), "the id of a dataset", error.identifier))
     try:
-        dataset = datasets.get(here.store, tenant_id(), known_id("dataset", body.dataset))
-    except NotFound as error:
-        fault = Fault("/dataset", "not_found", str(error), "the id of a dataset", error.identifier)
-        raise Refusal(404, "not_found", fault.message, faults=[fault]) from error
-    spec = TrainingSpec.model_validate({name: getattr(body, name) for name in body.model_fields_set if name in TrainingSpec.model_fields})
-    columns = [ColumnInfo.model_validate(column) for column in dataset.columns]
-    return resolve(spec, columns, dataset.rows, limits(here.settings))
+        return body, resolve(body, columns, rows, limits(here.settings), unread=unread)
+    except InvalidSpec as refused:
+        found += refused.faults
+    if [fault.code for fault in found] == ["not_found"]:
+        raise Refusal(404, "not_found", found[0].message, faults=found)
+    raise InvalidSpec(found[:MAX_FAULTS])
 
 
 def limits(settings: Settings) -> Limits:

@@ -42,6 +42,17 @@ def test_all_faults_of_a_spec_are_said_at_once_and_nothing_is_written(service: S
     assert rows(service) == [0, 0, 0]
 
 
+def test_faults_of_shape_of_sense_and_a_dataset_that_is_not_there_come_in_one_answer(service: Service) -> None:
+    layers = [{"type": "dense", "units": 2, "activation": "step"}, {**DENSE, "weight": [[1, 2, 3]]}]
+    wrong = {"optimizer": {"type": "adam", "speed": 1}, "network": {"layers": layers}, "name": "", "epochs": 10**8}
+    known = service.api.post("/v1/jobs", json=service.spec(**wrong, target="z", inputs=["x"]))
+    of_spec = {"/optimizer/speed", "/network/layers/0/activation", "/name", "/epochs"}
+    assert pointers(known) == of_spec | {"/target", "/network/layers/1/weight"}
+    unknown = service.api.post("/v1/jobs", json=service.spec(**wrong, target="z", dataset="ds_" + "0" * 26))
+    assert pointers(unknown) == of_spec | {"/dataset"}
+    assert rows(service) == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
