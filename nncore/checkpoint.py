@@ -9,6 +9,7 @@ A state is a dict of arrays:
     sums             (2,) float64        losses and rows of the present epoch
     best_parameters  (parameter_count,)  only when an epoch has ended
     spec             (32,) uint8         digest of what the state belongs to
+    plateau          (4,) float64        only of reduce_on_plateau: factor, best loss, bad epochs, epochs of cooldown left
     about            (n,) uint8          JSON: the reports of the last and the best epoch end, the fitted preprocessing
 
 The bytes are a mark, the sha256 of the rest, and a safetensors file of the arrays.

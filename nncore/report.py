@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+_RECORDED = ("step", "epoch", "epoch_ended", "loss", "validation_loss", "metrics", "is_best", "learning_rate")
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -16,6 +18,7 @@ class Report:
     loss: mean training loss of the rows seen in the present epoch (in the one that ended, if it ended).
     validation_loss, metrics: at epoch ends only; of the validation rows, or metrics of the training rows when none are held out.
     is_best: the epoch that ended is the best so far. seconds: of training and evaluation in this trainer; not part of its state.
+    learning_rate: of the last update, its schedule applied; None before the first.
     """
 
     step: int
@@ -26,6 +29,7 @@ class Report:
     metrics: dict[str, float] = field(default_factory=dict)
     is_best: bool = False
     seconds: float = 0.0
+    learning_rate: float | None = None
 
     @property
     def judged_by(self) -> float:
@@ -34,7 +38,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """What of it belongs to the state: all but the seconds, which no two runs share."""
-        return {name: getattr(self, name) for name in ("step", "epoch", "epoch_ended", "loss", "validation_loss", "metrics", "is_best")}
+        return {name: getattr(self, name) for name in _RECORDED}
 
 
 @dataclass(frozen=True)

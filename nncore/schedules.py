@@ -1,6 +1,7 @@
 """Schedules: by which factor the learning rate is multiplied at every step. `ScheduleSpec` is the only list of them.
 
-A factor is a function of the number of the step alone, in float64, so where training is cut or resumed changes nothing.
+A factor is a function of the number of the step alone, in float64, so where training is cut or resumed changes nothing. The one
+exception is reduce_on_plateau, which goes by the losses: what it remembers (a Plateau) is part of a trainer's state.
 
     constant     1
     step         factor^floor(t / every_steps)                                   torch.optim.lr_scheduler.StepLR
@@ -8,6 +9,7 @@ A factor is a function of the number of the step alone, in float64, so where tra
     cosine       final + (1 - final) (1 + cos(pi t / steps)) / 2, then final      CosineAnnealingLR; Loshchilov, Hutter 2017 (1608.03983)
     one_cycle    up from 1 / start_divisor to 1, then down to 1 / (start_divisor final_divisor), both on half a cosine
                  OneCycleLR with its defaults; Smith, Topin 2018 (1708.07120). The learning rate is the highest, torch's max_lr.
+    reduce_on_plateau  1, times factor whenever more than `patience` epochs in a row were no better       ReduceLROnPlateau
 
 In front of any of them: for t < warmup_steps = w the factor is (t + 1) / w of the schedule's first one, and the schedule begins at t = w.
 t counts updates from 0, never epochs (torch's schedulers are stepped by hand, most often once an epoch: multiply by steps_per_epoch).
@@ -16,7 +18,8 @@ t counts updates from 0, never epochs (torch's schedulers are stepped by hand, m
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal, Self
+from math import inf
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
@@ -124,8 +127,60 @@ class OneCycle(_Spanning):
         return np.where(steps <= top, up, down)
 
 
+class Plateau(NamedTuple):
+    """What reduce_on_plateau remembers. factor: the present one. best: the best loss so far. bad_epochs: in a row, no better than it.
+
+    resting_epochs: how many more epochs of its cooldown count as none.
+    """
+
+    factor: float = 1.0
+    best: float = inf
+    bad_epochs: float = 0.0
+    resting_epochs: float = 0.0
+
+
+class ReduceOnPlateau(Schedule):
+    """The rate falls by a factor when epochs get no better: by validation loss, else by training loss.
+
+    As torch.optim.lr_scheduler.ReduceLROnPlateau, stepped at the end of every epoch with that loss. "Better" is less than the best by
+    more than the threshold, as a part of the best or (absolute) in nats or whatever the loss is measured in. torch leaves a rate alone
+    that would fall by less than 1e-8 (its eps); this one does not. Where the loss is to grow (maximize), better is more (torch's "max").
+    """
+
+    type: Literal["reduce_on_plateau"] = "reduce_on_plateau"
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0, le=10**9, description="Epochs without a better one that are forgiven.")] = 10
+    threshold: Annotated[float, Field(ge=0, le=1e30, description="By how much an epoch has to be better.")] = 1e-4
+    threshold_mode: Literal["relative", "absolute"] = "relative"
+    cooldown: Annotated[int, Field(ge=0, le=10**9, description="Epochs after a fall that are not counted.")] = 0
+    final: Annotated[float, Field(ge=0, le=1, description="Part of the learning rate below which it never falls.")] = 0.0
+
+    def after_warmup(self, steps: np.ndarray) -> np.ndarray:
+        return np.ones(len(steps))
+
+    def after_epoch(self, plateau: Plateau, loss: float, *, growing: bool = False) -> Plateau:
+        """What is remembered after an epoch of this loss. growing: the loss is to become large."""
+        factor, best, bad_epochs, resting_epochs = plateau
+        if self._is_better(loss, best, growing):
+            best, bad_epochs = loss, 0.0
+        else:
+            bad_epochs += 1
+        if resting_epochs > 0:
+            resting_epochs, bad_epochs = resting_epochs - 1, 0.0
+        if bad_epochs > self.patience:
+            factor, bad_epochs, resting_epochs = max(factor * self.factor, self.final), 0.0, float(self.cooldown)
+        return Plateau(factor, best, bad_epochs, resting_epochs)
+
+    def _is_better(self, loss: float, best: float, growing: bool) -> bool:
+        if best == inf:  # there is none yet
+            return True
+        step = self.threshold if growing else -self.threshold
+        bound = best * (1 + step) if self.threshold_mode == "relative" else best + step
+        return loss > bound if growing else loss < bound
+
+
 def _half_cosine(first: float, last: float, part: np.ndarray) -> np.ndarray:
     return np.asarray(last + (first - last) / 2 * (1 + np.cos(np.pi * part)))
 
 
-ScheduleSpec = Annotated[Constant | Step | Exponential | Cosine | OneCycle, Field(discriminator="type")]
+ScheduleSpec = Annotated[Constant | Step | Exponential | Cosine | OneCycle | ReduceOnPlateau, Field(discriminator="type")]

@@ -17,6 +17,7 @@ from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
 from nncore.report import Best, Report
+from nncore.schedules import Plateau, ReduceOnPlateau
 from nncore.streams import generator_state, set_generator_state, stream
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Trainer:
         self._shuffle_state = generator_state(self._shuffle)  # as it was before the present order was drawn
         self._order: np.ndarray | None = None  # of the training rows, in the present epoch
         self._scalars, self._scalars_from = np.empty((0, 1)), -1
+        self._plateau = Plateau()  # stands still under every schedule but reduce_on_plateau
         self._steps_per_call, self._seconds = 1, 0.0
         self._last: Report | None = None
         self._best: Report | None = None
@@ -139,7 +141,9 @@ class Trainer:
             self._steps_per_call = max(1, min(fitting, self._steps_per_call * 8))
         ended = self._all_steps_done() and self._evaluation.advance(left)
         self._seconds += time.perf_counter() - started
-        return self._end_epoch() if ended else Report(self.step, self._epoch, False, self._loss(), seconds=self._seconds)
+        if ended:
+            return self._end_epoch()
+        return Report(self.step, self._epoch, False, self._loss(), seconds=self._seconds, learning_rate=self._learning_rate())
 
     def _all_steps_done(self) -> bool:
         """Whether only the evaluation of the epoch is left."""
@@ -149,6 +153,10 @@ class Trainer:
         """The mean loss of the rows seen in the epoch."""
         return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM]) if self._sums[ROW_SUM] else 0.0  # every row was ignored
 
+    def _learning_rate(self) -> float | None:
+        """That of the last update; None before the first."""
+        return float(self.spec.optimizer.learning_rates(np.array([self.step - 1]), self._plateau.factor)[0]) if self.step else None
+
     def _run_steps(self) -> int:
         """One compiled call, within the epoch; how many steps it ran."""
         step = self.step
@@ -156,7 +164,8 @@ class Trainer:
         if self._order is None:
             self._order = self._drawn_order()
         if block != self._scalars_from:
-            self._scalars, self._scalars_from = self.spec.optimizer.scalars(np.arange(block, block + SCALAR_STEPS)), block
+            steps = np.arange(block, block + SCALAR_STEPS)
+            self._scalars, self._scalars_from = self.spec.optimizer.scalars(steps, self._plateau.factor), block
         count = min(self._steps_per_call, self._steps_per_epoch - in_epoch, SCALAR_STEPS - (step - block))
         scalars = self._scalars[step - block : step - block + count]
         done = self._machine.run_steps(scalars, self._sums, self._rows, self._order, in_epoch * self.spec.batch_size)
@@ -176,14 +185,22 @@ class Trainer:
             raise Diverged(self.step, self._epoch, "validation loss")
         judged = loss if validation_loss is None else validation_loss
         is_best = self._best is None or judged < self._best.judged_by
-        metrics = self._evaluation.metrics()
+        metrics, rate = self._evaluation.metrics(), self._learning_rate()
         self._epoch += 1
         self._begin_epoch()
-        report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds)
+        self._follow_plateau(judged)
+        report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds, rate)
         if is_best:
             self._best = report
             self._best_parameters[:] = self._machine.parameters
         return report
+
+    def _follow_plateau(self, judged: float) -> None:
+        schedule = self.spec.optimizer.schedule
+        if isinstance(schedule, ReduceOnPlateau):
+            before, self._plateau = self._plateau, schedule.after_epoch(self._plateau, judged)
+            if self._plateau.factor != before.factor:
+                self._scalars_from = -1
 
     def _begin_epoch(self) -> None:
         self._sums[:] = 0
@@ -194,7 +211,11 @@ class Trainer:
 
     def state(self) -> State:
         """Everything needed to continue bit for bit, as copies; see nncore/checkpoint.py for its parts."""
-        machine, best = self._machine, {} if self._best is None else {"best_parameters": self._best_parameters.copy()}
+        machine, more = self._machine, {}
+        if self._best is not None:
+            more["best_parameters"] = self._best_parameters.copy()
+        if isinstance(self.spec.optimizer.schedule, ReduceOnPlateau):
+            more["plateau"] = np.array(self._plateau)
         content = {
             "last": self._last and self._last.to_json(),
             "best": self._best and self._best.to_json(),
@@ -208,7 +229,7 @@ class Trainer:
             "sums": self._sums.copy(),
             "spec": self._digest(),
             "about": to_bytes_array(content),
-            **best,
+            **more,
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -220,6 +241,7 @@ class Trainer:
         self._machine.optimizer_state[:] = state["optimizer"]
         if self._best is not None:
             self._best_parameters[:] = state["best_parameters"]
+        self._plateau, self._scalars_from = Plateau(*map(float, state.get("plateau", Plateau()))), -1
         self._machine.step, self._epoch = (int(number) for number in state["position"])
         set_generator_state(self._shuffle, state["shuffle"])
         self._begin_epoch()

@@ -53,6 +53,7 @@ class MinimizeSpec(Definition):
             self.objective()
         except InvalidSpec as refused:
             faults.extend(refused.faults)
+        faults.extend(optimizer.faults_without_epochs(), "/optimizer")
         try:
             optimizer = optimizer.resolved(self.steps)
         except InvalidSpec as refused:

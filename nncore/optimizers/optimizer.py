@@ -19,6 +19,7 @@ l2 under an adaptive optimizer is divided like any gradient: decoupled decay (ad
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
@@ -26,10 +27,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from nncore.definition import Definition
-from nncore.errors import InvalidSpec
+from nncore.errors import Fault, InvalidSpec
 from nncore.machine.plan import Parameter
 from nncore.optimizers.gradient import clip_norm, clip_value, decay, penalise
-from nncore.schedules import Constant, ScheduleSpec
+from nncore.schedules import Constant, ReduceOnPlateau, ScheduleSpec
 
 if TYPE_CHECKING:
     from nncore.machine.plan import Plan
@@ -78,6 +79,12 @@ class Optimizer(Definition):
         except InvalidSpec as refused:
             raise InvalidSpec(fault.under("/schedule") for fault in refused.faults) from None
 
+    def faults_without_epochs(self) -> Iterator[Fault]:
+        """What of it has a meaning in the training of a network only; pointers relative to the optimizer."""
+        if isinstance(self.schedule, ReduceOnPlateau):
+            message = "reduce_on_plateau judges epochs, of which there are none here; take another schedule"
+            yield Fault("/schedule/type", "needs_epochs", message, "a schedule of steps", '"reduce_on_plateau"')
+
     def lower(self, plan: Plan) -> None:
         """Append the update of all parameters to the plan, after every parameter has been asked for."""
         if self.l1 or self.l2:
@@ -95,9 +102,13 @@ class Optimizer(Definition):
     def lower_update(self, plan: Plan) -> None:
         """Append the formula itself: parameters out of gradients."""
 
-    def scalars(self, steps: np.ndarray) -> np.ndarray:
+    def learning_rates(self, steps: np.ndarray, factor: float = 1.0) -> np.ndarray:
+        """(len(steps),) float64: the learning rates at these steps, counted from 0. factor: that of a plateau, see schedules."""
+        return np.asarray(self.learning_rate * factor * self.schedule.factors(steps))
+
+    def scalars(self, steps: np.ndarray, factor: float = 1.0) -> np.ndarray:
         """(len(steps), k) float64: what the scalars of the arena (RATE, ROOT_SCALE, DECAY) are at these steps, counted from 0."""
-        rates = self.learning_rate * self.schedule.factors(steps)
+        rates = self.learning_rates(steps, factor)
         weight_decay: float = getattr(self, "weight_decay", 0.0)
         return np.column_stack([*self.rates(steps, rates), rates * weight_decay])
 

@@ -74,6 +74,7 @@ OPTIMIZERS = st.sampled_from(
         {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "cosine", "final": 0.1}},
         {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "exponential", "factor": 0.9, "every_steps": 2}},
         {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "step", "every_steps": 3, "warmup_steps": 1}},
+        {"type": "adam", "learning_rate": 0.2, "schedule": {"type": "reduce_on_plateau", "patience": 0, "threshold": 0.1}},
     ]
 )
 TASKS = st.sampled_from(

@@ -35,6 +35,10 @@ from nncore.optimizers import OptimizerSpec
         ({"type": "adam", "schedule": {"type": "cosine", "final": 2.0}}, "final"),
         ({"type": "adam", "schedule": {"type": "one_cycle", "rising": 1.0}}, "rising"),
         ({"type": "adam", "schedule": {"type": "constant", "warmup_steps": -1}}, "warmup_steps"),
+        ({"type": "adam", "schedule": {"type": "reduce_on_plateau", "factor": 1.0}}, "factor"),
+        ({"type": "adam", "schedule": {"type": "reduce_on_plateau", "patience": -1}}, "patience"),
+        ({"type": "adam", "schedule": {"type": "reduce_on_plateau", "threshold": -0.1}}, "threshold"),
+        ({"type": "adam", "schedule": {"type": "reduce_on_plateau", "threshold_mode": "rel"}}, "threshold_mode"),
     ],
 )
 def test_a_hyper_parameter_outside_its_range_is_refused(spec: dict[str, Any], field: str) -> None:
