@@ -2,12 +2,12 @@
 
 A state is a dict of arrays:
 
-    parameters       (parameter_count,)  the parameter vector
+    parameters       (n,)                the parameter vector, and behind it running statistics
     optimizer        (n,)                what the optimizer remembers
     position         (2,) int64          updates applied, epochs completed
     shuffle          (6,) uint64         the shuffle's generator, as it was before the present epoch's order was drawn
     sums             (2,) float64        losses and rows of the present epoch
-    best_parameters  (parameter_count,)  only when an epoch has ended
+    best_parameters  (n,)                only when an epoch has ended
     spec             (32,) uint8         digest of what the state belongs to
     plateau          (4,) float64        only of reduce_on_plateau: factor, best loss, bad epochs, epochs of cooldown left
     about            (n,) uint8          JSON: the reports of the last and the best epoch end, the fitted preprocessing

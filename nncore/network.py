@@ -16,7 +16,7 @@ from nncore.machine.plan import NOWHERE, Layout, Plan, Value
 
 
 class ParameterInfo(NamedTuple):
-    """A parameter of the network: the name it has in the equal torch.nn.Sequential, and its shape."""
+    """A parameter of the network, or running statistics: the name it has in the equal torch.nn.Sequential, and its shape."""
 
     name: str
     shape: Shape
@@ -40,11 +40,12 @@ class NetworkSpec(Definition):
         return self.shapes(input_shape)[-1]
 
     def parameters(self, input_shape: Sequence[int]) -> list[ParameterInfo]:
-        """All parameters, in the order in which they lie in the one vector."""
+        """All parameters, and behind them running statistics, in the order in which they lie in the one vector of a snapshot."""
         self.shapes(input_shape)
         plan = Plan(Layout(), 1, training=False)
         self.lower(plan, Value(NOWHERE, NOWHERE, tuple(input_shape)))
-        return [ParameterInfo(parameter.name, parameter.shape) for parameter in plan.layout.parameters.values()]
+        kept = (*plan.layout.parameters.values(), *plan.layout.statistics.values())
+        return [ParameterInfo(each.name, each.shape) for each in kept]
 
     def lower(self, plan: Plan, x: Value) -> Value:
         """Append every layer to the plan; answers where the output of the last lies."""

@@ -56,7 +56,7 @@ class Trainer:
         self._steps_per_call, self._seconds = 1, 0.0
         self._last: Report | None = None
         self._best: Report | None = None
-        self._best_parameters = np.empty_like(self._machine.parameters)
+        self._best_parameters = np.empty_like(self._machine.learned)
         self._evaluation = EpochEvaluation(self._machine, self._rows, spec, data)
 
     @property
@@ -114,7 +114,7 @@ class Trainer:
     def artifact(self, which: Literal["best", "last"] = "best") -> Artifact:
         """The network with its best or its present parameters. Without a best yet, the present ones."""
         best = which == "best" and self._best is not None
-        return artifact_of(self.spec, self.data.preprocessing, self._best_parameters if best else self._machine.parameters)
+        return artifact_of(self.spec, self.data.preprocessing, self._best_parameters if best else self._machine.learned)
 
     # Running
 
@@ -192,7 +192,7 @@ class Trainer:
         report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds, rate)
         if is_best:
             self._best = report
-            self._best_parameters[:] = self._machine.parameters
+            self._best_parameters[:] = self._machine.learned
         return report
 
     def _follow_plateau(self, judged: float) -> None:
@@ -222,7 +222,7 @@ class Trainer:
             "preprocessing": self.data.preprocessing,
         }
         return {
-            "parameters": machine.parameters.copy(),
+            "parameters": machine.learned.copy(),
             "optimizer": machine.optimizer_state.copy(),
             "position": np.array([self.step, self._epoch], dtype=np.int64),
             "shuffle": self._shuffle_state.copy(),
@@ -237,7 +237,7 @@ class Trainer:
         content = about(state)
         self._refuse_a_foreign(state, has_best=content["best"] is not None)
         self._last, self._best = (None if content[name] is None else Report(**content[name]) for name in ("last", "best"))
-        self._machine.parameters[:] = state["parameters"]
+        self._machine.learned[:] = state["parameters"]
         self._machine.optimizer_state[:] = state["optimizer"]
         if self._best is not None:
             self._best_parameters[:] = state["best_parameters"]

@@ -8,12 +8,14 @@ from pydantic import Field
 
 from nncore.layers.activation import Activation
 from nncore.layers.average_pool import AveragePool
+from nncore.layers.batch_norm import BatchNorm
 from nncore.layers.convolution import Conv1d, Conv2d
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
 from nncore.layers.flatten import Flatten
 from nncore.layers.global_pool import GlobalPool
 from nncore.layers.gru import GRU
+from nncore.layers.layer_norm import LayerNorm
 from nncore.layers.lstm import LSTM
 from nncore.layers.max_pool import MaxPool
 from nncore.layers.parallel import Parallel
@@ -36,7 +38,9 @@ LayerSpec = Annotated[
     | Conv2d
     | MaxPool
     | AveragePool
-    | GlobalPool,
+    | GlobalPool
+    | LayerNorm
+    | BatchNorm,
     Field(discriminator="type"),
 ]  # fmt: skip
 
@@ -49,12 +53,14 @@ __all__ = [
     "RNN",
     "Activation",
     "AveragePool",
+    "BatchNorm",
     "Conv1d",
     "Conv2d",
     "Dense",
     "Dropout",
     "Flatten",
     "GlobalPool",
+    "LayerNorm",
     "LayerSpec",
     "MaxPool",
     "Parallel",

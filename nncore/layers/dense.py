@@ -9,7 +9,7 @@ A `threshold` t is another way to write a bias: the neuron's weighted sum is com
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
@@ -34,6 +34,7 @@ class Dense(Layer):
     """A fully connected layer with its activation."""
 
     type: Literal["dense"] = "dense"
+    given_names: ClassVar[tuple[str, ...]] = ("weight", "bias", "threshold")
     units: Annotated[int, Field(ge=1)]
     activation: ActivationName = "linear"
     use_bias: bool = True
@@ -132,9 +133,6 @@ class Dense(Layer):
 
     def untrainable(self) -> str | None:
         return SLOPE_OF_STEP if self.activation == "step" else None
-
-    def without_parameters(self) -> Dense:
-        return self.model_copy(update=dict.fromkeys(("weight", "bias", "threshold", "initialiser", "bias_initialiser")))
 
     def lower(self, plan: Plan, x: Value) -> Value:
         (units,), inputs = self.output_shape(x.shape), x.shape[0]

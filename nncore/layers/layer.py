@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from nncore.definition import Definition
 from nncore.errors import Fault, InvalidSpec
@@ -24,6 +24,12 @@ MOST_NUMBERS = 2**40
 
 class Layer(Definition):
     """One layer of a network. Shapes are of one item: the batch is not in them."""
+
+    given_names: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold parameters (or running statistics) given in the spec, as nested lists."""
+
+    fewest_rows: ClassVar[int] = 1
+    """How many rows a batch must have to be trained on."""
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -46,9 +52,10 @@ class Layer(Definition):
         """Why the layer cannot be trained, with the remedy; None when it can."""
         return None
 
-    def without_parameters(self) -> Layer:
-        """The same layer without the parameters that were given in the spec."""
-        return self
+    def without_parameters(self) -> Self:
+        """The same layer without the parameters that were given in the spec, and without what draws them."""
+        told = [name for name in (*self.given_names, "initialiser", "bias_initialiser") if hasattr(self, name)]
+        return self.model_copy(update=dict.fromkeys(told))
 
 
 def shapes_through(layers: Sequence[Layer], input_shape: Shape, at: str = "/layers", most: float = MOST_NUMBERS) -> list[Shape]:

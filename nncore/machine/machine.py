@@ -64,7 +64,8 @@ class _LoadedPlan:
 class Machine:
     """Runs a program. Its arrays are views of one arena: writing to `parameters` changes the network.
 
-    parameters, gradients: (parameter_count,). optimizer_state: whatever the optimizer remembers, one vector.
+    parameters, gradients: (parameter_count,). learned: the parameters and, behind them, the running statistics of layers.
+    optimizer_state: whatever the optimizer remembers, one vector.
     """
 
     def __init__(self, program: Program, dtype: str, seed: int = 0) -> None:
@@ -79,7 +80,8 @@ class Machine:
         for whole_numbers, place in layout.geometry.items():
             self.integers[bases["geometry"] + place.offset :][: len(whole_numbers)] = whole_numbers
         self.integers[SEED] = seed
-        self.parameters = self.arena[bases["parameters"] :][: layout.parameter_count]
+        self.learned = self.arena[bases["parameters"] :][: layout.learned_count]
+        self.parameters = self.learned[: layout.parameter_count]
         self.gradients = self.arena[bases["gradients"] :][: layout.parameter_count]
         self.optimizer_state = self.arena[bases["optimizer"] :][: layout.sizes["optimizer"]]
         self._training = None if program.training is None else _LoadedPlan(program.training, self.dtype)
@@ -108,10 +110,13 @@ class Machine:
             else:
                 drawn = parameter.initialiser.draw(generator, parameter.shape).ravel()
             values[:] = drawn if parameter.given is None else np.asarray(parameter.given, dtype=np.float64).ravel()
+        for values, statistic in zip(self._statistics(), self.program.layout.statistics.values(), strict=True):
+            values[:] = statistic.first if statistic.given is None else np.asarray(statistic.given, dtype=np.float64).ravel()
 
     def load(self, parameters: Mapping[str, np.ndarray]) -> None:
-        """Take the parameters from arrays by name."""
-        for values, name in zip(self._parts(), self.program.layout.parameters, strict=True):
+        """Take the parameters, and the running statistics, from arrays by name."""
+        layout = self.program.layout
+        for values, name in zip([*self._parts(), *self._statistics()], [*layout.parameters, *layout.statistics], strict=True):
             values[:] = parameters[name].ravel()
 
     def run_steps(self, scalars: np.ndarray, sums: np.ndarray, rows: Rows, order: np.ndarray, begin: int) -> int:
@@ -145,3 +150,7 @@ class Machine:
     def _parts(self) -> Iterator[np.ndarray]:
         for parameter in self.program.layout.parameters.values():
             yield self.parameters[parameter.at.offset :][: parameter.size]
+
+    def _statistics(self) -> Iterator[np.ndarray]:
+        for statistic in self.program.layout.statistics.values():
+            yield self.learned[self.program.parameter_count + statistic.at.offset :][: statistic.size]

@@ -4,7 +4,8 @@ The arena is cut into regions, each starting on a cache line:
 
     scalars     what changes from step to step: the learning rate and its like
     parameters  all of them, one after the other, without gaps: one vector
-    gradients   the same, place by place
+    statistics  running statistics, right behind the parameters: a snapshot is the one vector of both
+    gradients   those of the parameters, place by place
     optimizer   what the optimizer remembers, some vectors as long as the parameters
     constants   numbers that never change
     workspace   activations, their gradients, what forward keeps for backward: nothing in it outlives a step
@@ -33,8 +34,10 @@ import numpy as np
 from nncore.initialisers import Initialiser
 from nncore.machine.kernels import FIELDS, HEADER, SCALARS, Kernel
 
-Region = Literal["scalars", "parameters", "gradients", "optimizer", "constants", "workspace", "scratch", "integers", "geometry"]
-ARENA_REGIONS: tuple[Region, ...] = ("scalars", "parameters", "gradients", "optimizer", "constants", "workspace", "scratch")
+Region = Literal[
+    "scalars", "parameters", "statistics", "gradients", "optimizer", "constants", "workspace", "scratch", "integers", "geometry"
+]
+ARENA_REGIONS: tuple[Region, ...] = ("scalars", "parameters", "statistics", "gradients", "optimizer", "constants", "workspace", "scratch")
 LINE = 16  # numbers: 64 bytes of float32, a cache line
 
 NOWHERE = -1
@@ -63,7 +66,10 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A named part of the parameter vector; at first uniform in +-bound, unless there is an initialiser, or it is `given`."""
+    """A named part of the parameter vector; at first uniform in +-bound, unless there is an initialiser, or it is `given`.
+
+    decays: false where penalties and weight decay spare it, as they spare everything of a single dimension.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -72,6 +78,22 @@ class Parameter:
     bound: float
     given: Sequence[Any] | None = field(repr=False)
     initialiser: Initialiser | None = None
+    decays: bool = True
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Named numbers that a layer keeps from step to step though no gradient moves them; at first all `first`, unless they are `given`."""
+
+    name: str
+    shape: tuple[int, ...]
+    at: Place
+    first: float
+    given: Sequence[Any] | None = field(repr=False)
 
     @property
     def size(self) -> int:
@@ -87,6 +109,7 @@ class Layout:
 
     def __init__(self) -> None:
         self.parameters: dict[str, Parameter] = {}
+        self.statistics: dict[str, Statistic] = {}
         self.constants: dict[tuple[float, ...], Place] = {}
         self.geometry: dict[tuple[int, ...], Place] = {}
         self.sizes: dict[Region, int] = dict.fromkeys(ARENA_REGIONS, 0) | {"scalars": SCALARS, "integers": HEADER, "geometry": 0}
@@ -102,9 +125,14 @@ class Layout:
         return self.sizes["parameters"]
 
     @property
+    def learned_count(self) -> int:
+        """Parameters and running statistics: what a snapshot holds."""
+        return self.sizes["parameters"] + self.sizes["statistics"]
+
+    @property
     def arena_size(self) -> int:
         """Numbers in the arena."""
-        return sum(_whole_lines(self.sizes[region]) for region in ARENA_REGIONS)
+        return self._ends()[ARENA_REGIONS[-1]]
 
     @property
     def integers_size(self) -> int:
@@ -114,11 +142,16 @@ class Layout:
     def bases(self) -> dict[Region, int]:
         """Where each region starts."""
         bases: dict[Region, int] = {"integers": 0, "geometry": _whole_lines(self.sizes["integers"])}
+        return bases | dict(zip(ARENA_REGIONS, [0, *self._ends().values()], strict=False))
+
+    def _ends(self) -> dict[Region, int]:
+        """Where each region of the arena ends, and the next one starts. Statistics follow the parameters without a gap."""
+        ends: dict[Region, int] = {}
         at = 0
         for region in ARENA_REGIONS:
-            bases[region] = at
-            at += _whole_lines(self.sizes[region])
-        return bases
+            at += self.sizes[region]
+            at = ends[region] = at if region == "parameters" else _whole_lines(at)
+        return ends
 
 
 class Plan:
@@ -165,14 +198,26 @@ class Plan:
         bound: float,
         given: Sequence[Any] | None = None,
         initialiser: Initialiser | None = None,
+        *,
+        decays: bool = True,
     ) -> Parameter:
         """A parameter, placed after those asked for before; the same one when another plan of the layout has asked for it."""
         known = self.layout.parameters.get(name)
         if known is None:
             offset = self.layout.parameter_count
-            known = Parameter(name, shape, Place("parameters", offset), Place("gradients", offset), bound, given, initialiser)
+            at, gradient = Place("parameters", offset), Place("gradients", offset)
+            known = Parameter(name, shape, at, gradient, bound, given, initialiser, decays)
             self.layout.parameters[name] = known
             self.layout.sizes["parameters"] = self.layout.sizes["gradients"] = offset + known.size
+        return known
+
+    def statistic(self, name: str, shape: tuple[int, ...], first: float, given: Sequence[Any] | None = None) -> Statistic:
+        """Running statistics, placed after those asked for before; the same when another plan of the layout has asked for them."""
+        known = self.layout.statistics.get(name)
+        if known is None:
+            known = Statistic(name, shape, Place("statistics", self.layout.sizes["statistics"]), first, given)
+            self.layout.statistics[name] = known
+            self.layout.sizes["statistics"] += known.size
         return known
 
     def constant(self, *numbers: float) -> Place:
@@ -195,6 +240,10 @@ class Plan:
     def workspace(self, size_per_row: int) -> Place:
         """Space that lives within a step: `size_per_row` numbers for each row."""
         return self._take("workspace", self.rows * size_per_row)
+
+    def batch_workspace(self, size: int) -> Place:
+        """Space that lives within a step: `size` numbers for the whole batch."""
+        return self._take("workspace", size)
 
     def scratch(self, size: int) -> Place:
         """Space that lives while one kernel runs: `size` numbers. Every kernel gets the same, so ask once and cut it up there."""

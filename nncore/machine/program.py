@@ -53,7 +53,7 @@ class Program:
 
     def memory_bytes(self, dtype: str) -> int:
         """What training takes beside its data: parameters, gradients, optimizer state, activations, scratch, and the best parameters."""
-        numbers = self.layout.arena_size + (self.parameter_count if self.training else 0)
+        numbers = self.layout.arena_size + (self.layout.learned_count if self.training else 0)
         return numbers * np.dtype(dtype).itemsize + self.layout.integers_size * 8
 
     def kernels(self) -> list[Kernel]:

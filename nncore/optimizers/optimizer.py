@@ -6,7 +6,7 @@ What any of them may have is here: a schedule, penalties (l1, l2) and clipping. 
     gradient of loss + penalty  ->  seen to be finite  ->  clipped  ->  decoupled decay (adamw, lion)  ->  the optimizer's formula
 
 The penalty is l1 |W| + l2 / 2 |W|^2, |.| summed over the weights; it moves the parameters, and is in no loss that is reported. Biases and
-the parameters of normalizations (whatever has a single dimension) are spared, unless `decay_biases` is set. The same elsewhere:
+the parameters of normalisations are spared, unless `decay_biases` is set. The same elsewhere:
 
     PyTorch       weight_decay of SGD, Adam: l2 with decay_biases, but added after clipping
     scikit-learn  alpha: l2 = alpha / rows of the batch; its reported loss holds the penalty
@@ -117,7 +117,7 @@ class Optimizer(Definition):
         return rates, np.ones(len(steps))
 
     def _decayed(self, plan: Plan) -> list[Parameter]:
-        return [each for each in plan.layout.parameters.values() if self.decay_biases or len(each.shape) > 1]
+        return [each for each in plan.layout.parameters.values() if self.decay_biases or (each.decays and len(each.shape) > 1)]
 
     @staticmethod
     def _places(parameter: Parameter) -> tuple[Any, ...]:

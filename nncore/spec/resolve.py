@@ -9,6 +9,7 @@ from math import prod
 
 from nncore.errors import InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
+from nncore.layers.given import largest_of
 from nncore.layers.layer import Layer
 from nncore.losses import LossSpec
 from nncore.metrics import METRICS, MetricName
@@ -61,6 +62,8 @@ def resolve(
     sizes = sizes_of(spec, loss, input_shape, output_shape, rows, validation_rows, limits, faults)
 
     optimizer = _optimizer(spec, sizes, faults)
+    if sizes is not None:
+        _check_batches(spec, sizes, faults)
 
     if faults or unread or target is None or loss is None or output_shape is None or sizes is None:
         raise InvalidSpec(fault for fault in faults.found if fault.pointer[1:].partition("/")[0] not in unread)
@@ -121,13 +124,29 @@ def _network(
 
 def _check_given(layer: Layer, at: str, dtype: str, faults: Faults) -> None:
     """Given parameters must fit into the dtype of training."""
-    for name in ("weight", "bias", "threshold"):
-        given = getattr(layer, name, None) or []
-        numbers = (value for row in given for value in (row if isinstance(row, list) else [row]))
-        largest = max(map(abs, numbers), default=0.0) if dtype == "float32" else 0.0
+    for name in layer.given_names if dtype == "float32" else ():
+        largest = largest_of(getattr(layer, name) or [])
         if largest > LARGEST["float32"]:
             message = f'{name} holds {largest:g}, more than float32 can; set "dtype" to "float64"'
             faults.add(f"{at}/{name}", "too_large_number", message, expected="at most 3.4e38", got=f"{largest:g}")
+
+
+def _check_batches(spec: TrainingSpec, sizes: Sizes, faults: Faults) -> None:
+    """Every batch, the partial last one of an epoch too, must have the rows that each layer needs."""
+    rows = sizes.training_rows
+    batch_size = min(spec.batch_size, rows)
+    smallest = rows % batch_size or batch_size
+    for at, layer in spec.network.every_layer():
+        fewest = layer.fewest_rows
+        if smallest < fewest:
+            fitting = next((size for size in range(max(spec.batch_size, fewest), rows + 1) if not 0 < rows % size < fewest), None)
+            remedy = f"set batch_size to {fitting:,}" if fitting else "send more rows"
+            message = (
+                f"{counted(rows, 'training row')} in batches of {batch_size:,} leave a batch of {smallest}, "
+                f"but the layer at {at} takes batches of at least {fewest} rows; {remedy}"
+            )
+            faults.add("/batch_size", "batch_too_small", message, expected=f"at least {fewest} rows in every batch", got=str(smallest))
+            return
 
 
 def _classes(loss: LossSpec | None, target: ColumnInfo | None, output_shape: tuple[int, ...] | None) -> list[str] | None:

@@ -204,6 +204,11 @@ def torch_network() -> Callable[..., Any]:
                     modules.append(activations[layer.activation]())
             elif layer.type in ("lstm", "gru", "rnn"):
                 modules.append(recurrent(layer, shape[1]))
+            elif layer.type == "layer_norm":
+                modules.append(nn.LayerNorm(shape[-layer.axes :], eps=layer.epsilon, elementwise_affine=layer.affine))
+            elif layer.type == "batch_norm":
+                kind = [nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d][len(shape) - 1]
+                modules.append(kind(shape[0], layer.epsilon, layer.momentum, layer.affine))
             elif layer.type == "residual":
                 modules.append(Residual(sequential(layer.layers, shape)))
             elif layer.type == "parallel":
@@ -214,7 +219,8 @@ def torch_network() -> Callable[..., Any]:
 
     def build(network: NetworkSpec, input_shape: tuple[int, ...], vector: np.ndarray) -> Any:
         model = sequential(network.layers, input_shape).double()
-        names = [name for name, _ in model.named_parameters()]
+        buffers = [name for name, _ in model.named_buffers() if not name.endswith("num_batches_tracked")]
+        names = [*(name for name, _ in model.named_parameters()), *buffers]
         assert names == [info.name for info in network.parameters(input_shape)]
         torch.nn.utils.vector_to_parameters(torch.tensor(vector, dtype=torch.float64), model.parameters())
         return model

@@ -54,6 +54,8 @@ LAYER_CASES: dict[str, list[dict[str, Any]]] = {
         {"type": "average_pool", "kernel_size": [3, 2], "stride": [1, 2], "padding": [1, 0, 0, 1]},
         {"type": "average_pool", "kernel_size": 2, "stride": 1, "dilation": 2, "padding": 1, "count_include_pad": False},
     ],
+    "layer_norm": [{"type": "layer_norm"}, {"type": "layer_norm", "affine": False, "epsilon": 0.1}],
+    "batch_norm": [{"type": "batch_norm"}, {"type": "batch_norm", "affine": False, "epsilon": 0.1}],
     "global_pool": [{"type": "global_pool", "kind": "max"}, {"type": "global_pool", "kind": "average"}],
 }
 # What stands in front of a layer that takes items of several axes, and behind it.
@@ -108,6 +110,11 @@ NETWORKS = {
         LAST,
     ],
     "sequence-global": [WIDE[0], SEQUENCE, {"type": "global_pool", "kind": "max"}, LAST],
+    "sequence-layer-norm": [WIDE[0], SEQUENCE, {"type": "layer_norm", "axes": 2}, {"type": "layer_norm"}, {"type": "flatten"}, LAST],
+    "sequence-batch-norm": [WIDE[0], SEQUENCE, {"type": "batch_norm"}, {"type": "flatten"}, LAST],
+    "picture-batch-norm": [WIDE[1], PICTURE, {"type": "batch_norm", "affine": False}, {"type": "batch_norm"}, {"type": "flatten"}, LAST],
+    "batch-norm-first": [{"type": "batch_norm"}, LAST],
+    "layer-norm-first": [{"type": "layer_norm"}, LAST],
     "conv-first": [{"type": "reshape", "shape": [2, 2]}, {"type": "conv1d", "filters": 2, "kernel_size": 2}, {"type": "flatten"}, LAST],
     "pool-first": [{"type": "reshape", "shape": [1, 2, 2]}, {"type": "max_pool", "kernel_size": 2}, {"type": "flatten"}, LAST],
     "one-layer": [LAST],
@@ -162,7 +169,7 @@ def test_float32_gives_the_gradient_of_float64_within_its_precision(name: str, l
 
 
 @pytest.mark.parametrize("loss", LOSS_CASES)
-@pytest.mark.parametrize("name", [name for name in NETWORKS if "dropout" not in name])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if not {"dropout", "batch"} & {*name.replace("_", "-").split("-")}])
 def test_the_evaluation_plan_computes_what_the_training_plan_does(name: str, loss: str, one_step: Any) -> None:
     step = one_step(NETWORKS[name], loss, input_shape=input_shape(name))
     assert step.evaluated()[0] == pytest.approx(step.loss(), rel=1e-14)
