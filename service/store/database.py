@@ -72,6 +72,12 @@ class Store:
             yield session
 
     @contextmanager
+    def read_rows(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads, and answers plain rows: several times as quick as objects, for what is asked all the time."""
+        with _translated(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that is committed at the end of the block, or rolled back if the block raises.
 
@@ -82,7 +88,7 @@ class Store:
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 yield session
 
-    def now(self, session: Session) -> float:
+    def now(self, session: Session | sa.Connection) -> float:
         """Seconds since 1970 by the store's clock."""
         if self._clock is not None:
             return self._clock()
