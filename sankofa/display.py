@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 # Without a terminal, a piece of work says where it is after this long, and then every so often.
 PLAIN_SECONDS = 3.0
+LONGEST_BAR, LEAST_BAR = 30, 5
 
 
 def terminal_console() -> Console:
@@ -31,6 +32,7 @@ class Bar:
         self._title = title
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._column = BarColumn(LONGEST_BAR)
         self._next_line_at = time.monotonic() + PLAIN_SECONDS
 
     def __enter__(self) -> Bar:
@@ -41,20 +43,35 @@ class Bar:
             self._progress.stop()
             self._progress = None
 
+    @property
+    def is_live(self) -> bool:
+        """Whether what is shown is seen moving."""
+        return self._console.is_terminal
+
     def show(self, fraction: float, text: str, *, title: str | None = None, urgent: bool = False) -> None:
         """Show `text` at `fraction` of the work. urgent: worth a line of its own where there is no terminal."""
         self._title = title or self._title
-        if not self._console.is_terminal:
+        if not self.is_live:
             if urgent or time.monotonic() >= self._next_line_at:
                 self._next_line_at = time.monotonic() + PLAIN_SECONDS
                 self._console.print(f"     {self._title}: {fraction:4.0%}  {text}", markup=False, soft_wrap=True)
             return
+        title, text = self._fitted(text)
         if self._progress is None:
-            columns = (TextColumn("     {task.description}", markup=False), BarColumn(30), TextColumn("{task.percentage:3.0f}%"))
+            columns = (TextColumn("    {task.description}", markup=False), self._column, TextColumn("{task.percentage:3.0f}%"))
             self._progress = Progress(*columns, TextColumn("{task.fields[text]}", markup=False), console=self._console, transient=True)
-            self._task = self._progress.add_task(self._title, total=1.0, text=text)
+            self._task = self._progress.add_task(title, total=1.0, completed=fraction, text=text)
             self._progress.start()
-        self._progress.update(self._task, completed=fraction, text=text, description=self._title)
+        self._progress.update(self._task, completed=fraction, text=text, description=title, refresh=True)
+
+    def _fitted(self, text: str) -> tuple[str, str]:
+        """Title and text as they fit into one line: first the bar becomes shorter, then the title goes, then the text is cut."""
+        room = self._console.width - len("      100%  ") - len(text)
+        title = f" {self._title}" if room - len(self._title) - 1 >= LEAST_BAR else ""
+        # It never becomes longer again: a bar that changes its length with every number is no bar.
+        self._column.bar_width = max(LEAST_BAR, min(self._column.bar_width or LEAST_BAR, room - len(title)))
+        cut = room - len(title) - LEAST_BAR
+        return title, text if cut >= 0 else text[: cut - 1] + "…"
 
 
 class Step:
@@ -93,7 +110,9 @@ class Steps:
             raise
         seconds = time.monotonic() - started
         self.done.append({"step": title, "seconds": round(seconds, 3), "note": step.note})
-        self.say(f"{number}  {title:<44}{seconds:7.2f} s   {step.note}".rstrip())
+        line = f"{number}  {title:<36}{seconds:7.2f} s   "
+        below = self._console is not None and self._console.is_terminal and len(line + step.note) > self._console.width
+        self.say(line.rstrip() + f"\n{' ' * 9}{step.note}" if below else (line + step.note).rstrip())
 
     def say(self, text: str, end: str = "\n") -> None:
         """Show lines, as they are."""
