@@ -98,14 +98,17 @@ class Problem:
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.title}: {self.detail}" if self.detail and self.detail != self.title else self.title]
+        # Where the faults below say all of the detail, it is not said twice.
+        told = bool(self.errors) and all(str(fault.get("message") or "\n") in self.detail for fault in self.errors)
+        lines = [f"{self.title}: {self.detail}" if self.detail and self.detail != self.title and not told else self.title]
         if not self.detail and self.code and self.code not in self.title:
             lines[0] += f" ({self.code})"
         for fault in self.errors:
             message = str(fault.get("message") or fault.get("code") or "refused")
             # Said only where the message does not say it already.
             more = [f"; {name} {fault[name]}" for name in ("expected", "got") if fault.get(name) and str(fault[name]) not in message]
-            lines.append(f"  {fault.get('pointer') or '(the whole body)'}: {message}{''.join(more)}")
+            named = f"query parameter {fault['parameter']}" if fault.get("parameter") else "(the whole body)"
+            lines.append(f"  {fault.get('pointer') or named}: {message}{''.join(more)}")
         if self.request_id and self.status >= 500:
             lines.append(f"  request {self.request_id}: find it under this id in the service's log")
         return "\n".join(lines)

@@ -22,10 +22,18 @@ data_dir_option = click.option(
 
 
 @click.command()
+@as_json
 @installed
-def api(host: str | None, port: int | None, data_dir: str | None) -> None:
-    """Run the API server alone, in this very process; SIGTERM ends it. `sankofa migrate` must have run before."""
-    part = Installation.find(host=host, port=port, data_dir=data_dir).part("api")
+def api(host: str | None, port: int | None, data_dir: str | None, as_json: bool) -> None:
+    """Run the API server alone, in this very process; SIGTERM ends it. `sankofa migrate` must have run before.
+
+    With --json: one line when it starts, {"event": "start", "url": ..., "data_dir": ..., "pid": ...}; /readyz says when it is ready.
+    """
+    installation = Installation.find(host=host, port=port, data_dir=data_dir)
+    installation.check_port()
+    part = installation.part("api")
+    if as_json:
+        write_json({"event": "start", "url": installation.url, "data_dir": str(installation.data_dir), "pid": os.getpid()})
     sys.stdout.flush()
     sys.stderr.flush()
     os.umask(PRIVATE_UMASK)

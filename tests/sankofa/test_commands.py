@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from sankofa.commands import run
+from sankofa.commands import cli, run
 from sankofa.commands.exits import MEANINGS, Exit
 from tests.sankofa.fake_service import DATASET, Answer, FakeService, Unplugged, job_document, problem
 
@@ -266,6 +266,25 @@ def test_a_refusal_is_code_4_and_lists_every_fault(use: Use, spec: str, capsys: 
     said = capsys.readouterr()
     assert said.out == ""
     assert "/network/layers/0: fault 0\n  /network/layers/1: fault 1" in said.err
+
+
+def test_a_single_fault_is_told_once_with_its_place(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fault = {"pointer": "/epochs", "code": "x", "message": "expected at least 1, got 0"}
+    use(problem(422, detail=fault["message"], errors=[fault]))
+    assert run(["train", spec, "--data", "ds_1"]) == Exit.REFUSED
+    assert capsys.readouterr().err == "sankofa: No\n  /epochs: expected at least 1, got 0\n"
+
+
+def test_a_fault_of_a_query_parameter_is_told_as_such(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    fault = {"pointer": "", "parameter": "state", "code": "x", "message": "expected queued or running, got 'ended'"}
+    use(problem(422, detail=f"query parameter state: {fault['message']}", errors=[fault]))
+    assert run(["jobs", "--state", "ended"]) == Exit.REFUSED
+    assert capsys.readouterr().err == "sankofa: No\n  query parameter state: expected queued or running, got 'ended'\n"
+
+
+@pytest.mark.parametrize("name", [name for name in cli.commands])
+def test_every_command_can_answer_in_json(name: str) -> None:
+    assert "--json" in {option for parameter in cli.commands[name].params for option in parameter.opts}
 
 
 def test_no_service_is_code_3(use: Use, capsys: pytest.CaptureFixture[str]) -> None:

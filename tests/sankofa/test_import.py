@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import sankofa
+from sankofa import errors
+
 HEAVY = {"flask", "celery", "sqlalchemy", "numba", "nncore", "service", "worker", "granian", "pydantic"}
 
 
@@ -22,3 +25,9 @@ def test_the_client_loads_nothing_of_the_service() -> None:
 
 def test_the_client_is_loaded_in_150_ms_more_than_numpy() -> None:
     assert seconds("import numpy, sankofa") - seconds("import numpy") < 0.150
+
+
+def test_every_error_a_caller_may_meet_can_be_imported_from_the_package() -> None:
+    names = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.SankofaError)}
+    assert names - {"InstallationFault"} <= set(sankofa.__all__), "only commands start installations"
+    assert all(getattr(sankofa, name) for name in sankofa.__all__)

@@ -360,10 +360,15 @@ def test_the_parts_run_one_by_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    api = subprocess.Popen([*sankofa, "api", "--port", str(port), "--data-dir", str(data_dir)], stderr=subprocess.DEVNULL)
+    arguments = ["--port", str(port), "--data-dir", str(data_dir)]
+    api = subprocess.Popen([*sankofa, "api", "--json", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     worker = subprocess.Popen([*sankofa, "worker", "--data-dir", str(data_dir)], stderr=subprocess.DEVNULL)
     try:
-        with Client(f"http://127.0.0.1:{port}", key_path.read_text().strip(), retries=8) as client:
+        assert api.stdout is not None
+        with api.stdout:
+            said = json.loads(api.stdout.readline())
+        assert said == {"event": "start", "url": f"http://127.0.0.1:{port}", "data_dir": str(data_dir), "pid": api.pid}
+        with Client(said["url"], key_path.read_text().strip(), retries=8) as client:
             job = client.train(LAYERS, XOR, "y", epochs=5, **OPTIONS).wait(60)
         assert job.state == "succeeded"
         assert any(b"worker.reaper" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_of(data_dir))
