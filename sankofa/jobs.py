@@ -22,7 +22,7 @@ POLL_SECONDS = 30
 # A service that answers long polls at once is not asked more often than this.
 LEAST_POLL_SECONDS = 0.05
 
-FORMATS = {".safetensors": "safetensors", ".npz": "npz", ".json": "json"}
+FORMATS = {".safetensors": "safetensors", ".npz": "npz", ".json": "json", ".onnx": "onnx", ".py": "python"}
 
 
 @dataclass(frozen=True)
@@ -167,13 +167,13 @@ class Job:
         return read_safetensors(self.weights_file(snapshot=snapshot))
 
     def weights_file(self, format: str = "safetensors", snapshot: str | int = "best") -> bytes:
-        """The file of the trained parameters: safetensors, npz or json."""
+        """The file of the trained parameters: safetensors, npz, json, onnx or python."""
         return self._connection.request("GET", self._weights_path, params={"format": format, "snapshot": snapshot}).content
 
     def download(self, path: str | os.PathLike[str], format: str | None = None, snapshot: str | int = "best") -> Path:
         """Write the trained parameters to a file; returns its path. The file appears whole or not at all.
 
-        format: safetensors, npz or json; else what the path's ending says.
+        format: safetensors, npz, json, onnx or python; else what the path's ending says.
         """
         target = Path(path)
         if format is None and target.suffix not in FORMATS:

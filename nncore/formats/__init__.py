@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 
 from nncore.artifact import Artifact
 from nncore.errors import InvalidFile
-from nncore.formats import json, npz, onnx, safetensors
+from nncore.formats import json, npz, onnx, python, safetensors
 
-FormatName = Literal["safetensors", "npz", "json", "onnx"]
+FormatName = Literal["safetensors", "npz", "json", "onnx", "python"]
 
 
 class Format(NamedTuple):
@@ -30,6 +30,7 @@ FORMATS: dict[FormatName, Format] = {
     "npz": Format(npz.write, npz.read, "application/x-npz", ".npz"),
     "json": Format(json.write, json.read, "application/json", ".json"),
     "onnx": Format(onnx.write, None, "application/onnx", ".onnx"),
+    "python": Format(python.write, None, "text/x-python", ".py"),
 }
 
 

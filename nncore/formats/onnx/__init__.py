@@ -1,4 +1,4 @@
-"""ONNX: the network as a graph that runtimes in every language run (opset 17). Written without the onnx package; never read.
+"""ONNX: the network as a graph that runtimes in every language run (opset 15). Written without the onnx package; never read.
 
     inputs          (batch, *input_shape), raw: the fitted preprocessing is part of the graph. Of several columns, side by side
     outputs         (batch, numbers), of a network that was trained to predict numbers
@@ -12,7 +12,7 @@ inputs and classes are there.
 
 protobuf.py   messages as bytes
 graph.py      nodes, constants, the file
-layers.py     a rule for each layer, with activations.py, windows.py and recurrence.py
+layers.py     a rule for each layer, with activations.py, windows.py, norms.py and recurrence.py
 preprocessing.py   a rule for each fitted step
 """
 

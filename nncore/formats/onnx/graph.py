@@ -17,8 +17,8 @@ from nncore.formats.onnx.protobuf import Field, message
 from nncore.formats.parameters import Parameters
 from nncore.machine.kernels import Array
 
-OPSET, IR_VERSION = 17, 8
-"""The operators of ONNX 1.12 (June 2022): old enough for every runtime in use, new enough for LayerNormalization."""
+OPSET, IR_VERSION = 15, 8
+"""The operators of ONNX 1.10 (August 2021): all that is needed, and batch normalisation that says it does not train."""
 
 TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9, "float64": 11}
 FLOAT, INT, STRING, FLOATS, INTS, STRINGS = 1, 2, 3, 6, 7, 8  # of attributes

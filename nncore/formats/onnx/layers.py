@@ -11,6 +11,7 @@ from typing import Any
 
 from nncore.formats.onnx.activations import activated
 from nncore.formats.onnx.graph import Graph, Tensor
+from nncore.formats.onnx.norms import batch_norm, layer_norm
 from nncore.formats.onnx.recurrence import gru, lstm, rnn
 from nncore.formats.onnx.windows import average_pool, convolution, global_pool, max_pool
 from nncore.layers import Activation, Dense, Dropout, Flatten, Parallel, Reshape, Residual
@@ -74,6 +75,8 @@ RULES: dict[str, Rule] = {
     "max_pool": max_pool,
     "average_pool": average_pool,
     "global_pool": global_pool,
+    "batch_norm": batch_norm,
+    "layer_norm": layer_norm,
     "lstm": lstm,
     "gru": gru,
     "rnn": rnn,

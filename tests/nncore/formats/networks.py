@@ -20,6 +20,14 @@ EVERY_NETWORK: dict[str, list[dict[str, Any]]] = {
         {"type": "parallel", "axis": -1, "branches": [[{"type": "conv2d", "filters": 1, "kernel_size": 1, "activation": "silu"}], []]},
         {"type": "average_pool", "kernel_size": 2, "stride": 1, "padding": [1, 0, 0, 1], "count_include_pad": False},
     ],
+    "normal-sequence": [
+        {"type": "reshape", "shape": [2, 2]},
+        {"type": "layer_norm", "axes": 2, "epsilon": 0.01},
+        {"type": "layer_norm"},
+        {"type": "batch_norm", "epsilon": 0.3},
+        {"type": "batch_norm", "affine": False},
+        {"type": "global_pool", "kind": "average"},
+    ],
     "wide-padding": [
         {"type": "reshape", "shape": [2, 2]},
         {"type": "max_pool", "kernel_size": 2, "dilation": 2, "stride": 1, "padding": 2},
@@ -34,6 +42,7 @@ def artifact_and_inputs(name: str, dtype: str, rows: int = 6, **changed: Any) ->
     network, shape = NetworkSpec.model_validate({"layers": EVERY_NETWORK[name]}), input_shape(name)
     random = np.random.default_rng(sum(name.encode()))
     parameters = {info.name: random.uniform(-0.8, 0.8, info.shape).astype(dtype) for info in network.parameters(shape)}
+    parameters |= {name: np.abs(values) + 0.3 for name, values in parameters.items() if name.endswith(".running_var")}
     fields: dict[str, Any] = {"loss": "mean_squared_error", "classes": None, "preprocessing": [], **changed}
     artifact = Artifact(network, input_names=("x",), input_shape=shape, target="y", dtype=dtype, parameters=parameters, **fields)
     return artifact, random.standard_normal((rows, *shape)).astype(dtype)
