@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nncore.table import ColumnInfo, TableLimits
 from service.api import idempotency
+from service.api.access_log import about
 from service.api.answers import answer, encode, etag, iso_time
 from service.api.authentication import needs, tenant_id
 from service.api.context import context
@@ -121,6 +122,7 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
             made = stored.create(here.store, new, answer=lambda dataset: encode(document(dataset)), once=once)
             if made.replayed:  # a twin was quicker
                 blobs.remove(here.store, [new.blob_id])
+    about(dataset_id=made.id)
     return idempotency.created(made, 201, f"/v1/datasets/{made.id}")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from flask import Blueprint, Flask, Response, current_app, send_from_directory
+from flask import Blueprint, Flask, Response, current_app, redirect, send_from_directory
+from werkzeug.wrappers import Response as ResponseBase
 
 from service.api.answers import answer, encode, etag, is_known, not_modified
 from service.api.authentication import PUBLIC, needs
@@ -33,6 +34,13 @@ START = """SwaggerUIBundle({
   url: "openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null, persistAuthorization: true,
 });
 """
+
+
+@resource.get("/")
+@needs(PUBLIC)
+def show_start() -> ResponseBase:
+    """The way to the page."""
+    return redirect("/docs")
 
 
 @resource.get("/openapi.json")

@@ -15,6 +15,7 @@ from service.api.answers import answer, encode
 from service.api.authentication import PUBLIC, needs
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer
+from service.api.problems import BUSY_SECONDS
 from service.settings import Settings
 from service.store import readiness
 
@@ -50,7 +51,11 @@ def check_health() -> Response:
     "/readyz",
     responses={
         200: json_answer(Readiness, "It can."),
-        503: json_answer(Readiness, "It cannot: the database is not there or not migrated."),
+        503: json_answer(
+            Readiness,
+            "It cannot: the database is not there or not migrated.",
+            headers={"Retry-After": "Seconds after which asking again makes sense."},
+        ),
     },
 )
 @needs(PUBLIC)
@@ -64,7 +69,10 @@ def check_readiness() -> Response:
     database = readiness.check(here.store)
     ready = database == "ready"
     document = {"status": "ready" if ready else "not ready", "database": database, "broker": broker.state(here.settings)}
-    return answer(encode(document), 200 if ready else 503, Cache_Control="no-store")
+    response = answer(encode(document), 200 if ready else 503, Cache_Control="no-store")
+    if not ready:
+        response.headers["Retry-After"] = str(BUSY_SECONDS)
+    return response
 
 
 class Broker:

@@ -13,6 +13,7 @@ from nncore.faults import MAX_FAULTS
 from nncore.spec import OF_THE_DATA, Limits, ResolvedSpec, TrainingSpec, read_spec, resolve
 from nncore.table import ColumnInfo
 from service.api import idempotency
+from service.api.access_log import about
 from service.api.answers import answer, encode, etag, is_known, not_modified
 from service.api.authentication import needs, tenant_id
 from service.api.context import Context, context
@@ -102,6 +103,8 @@ def create_job() -> Response:
             priority=body.priority,
         )
         made = stored.create(here.store, new, answer=lambda detail: encode(document(detail)), once=once)
+        about(dataset_id=body.dataset)
+    about(job_id=made.id)
     here.waker.wake()
     return idempotency.created(made, 202, f"/v1/jobs/{made.id}")
 

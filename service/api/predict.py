@@ -113,7 +113,11 @@ def columns_of(rows: Any, names: Sequence[str]) -> Mapping[str, list[Any]]:
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             faults.add(
-                f"/inputs/{number}", "wrong_row", f"row {number}: expected {expected}, got {short(row)}", expected=expected, got=short(row)
+                f"/inputs/{number}",
+                "wrong_row",
+                f"row {number + 1}: expected {expected}, got {short(row)}",
+                expected=expected,
+                got=short(row),
             )
             if faults.full:
                 break

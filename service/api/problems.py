@@ -139,8 +139,14 @@ def _http_exception(error: HTTPException) -> Response:
     detail = error.description or HTTPStatus(status).phrase
     if isinstance(error, RequestEntityTooLarge):
         detail = f"The body is larger than the {request.max_content_length:,} bytes that are taken here."
+        if request.mimetype == "multipart/form-data" and (request.content_length or 0) <= (request.max_content_length or 0):
+            fields, parts = request.max_form_memory_size, request.max_form_parts
+            detail = (
+                f"{detail.removesuffix('.')}, or the form has more than {parts} parts, or over {fields:,} bytes in those that are no "
+                "file: give the part `file` a file name."
+            )
     elif status == 404:
-        detail = f"There is nothing at {request.path!r}. /openapi.json lists what there is."
+        detail = f"There is nothing at {request.path!r}. /openapi.json lists what there is, and /docs shows it."
     elif status == 405:
         detail = f"{request.path} does not know {request.method}."
     headers = {name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")}

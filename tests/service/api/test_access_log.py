@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from structlog.testing import capture_logs
 
 from tests.service.api.conftest import Service
@@ -18,6 +19,18 @@ def test_a_line_says_what_was_asked_and_what_came_of_it(service: Service) -> Non
     assert line == {"event": "request", "log_level": "info", "method": "GET", "route": "/v1/jobs/<job_id>/metrics", "status": 200}
     assert (other["route"], other["status"]) == (None, 404)
     assert response.headers["X-Request-ID"] == "mine"
+
+
+def test_a_line_says_which_job_or_dataset_it_is_about(service: Service) -> None:
+    with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        dataset = service.dataset()
+        job = service.job(dataset=dataset)
+        service.api.get(f"/v1/jobs/{job}/metrics")
+        service.api.get(f"/v1/datasets/{dataset}")
+        service.api.get(f"/v1/jobs/{'x' * 5000}")
+        service.api.get("/v1/jobs")
+    ids = [(line.get("job_id"), line.get("dataset_id")) for line in lines if line["event"] == "request"]
+    assert ids == [(None, dataset), (job, dataset), (job, None), (None, dataset), ("x" * 60, None), (None, None)]
 
 
 def test_no_line_holds_a_key(service: Service) -> None:

@@ -41,6 +41,7 @@ def test_a_broker_that_is_down_is_said_and_does_no_harm(service: Service, monkey
 def test_a_database_without_a_schema_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.service.api.conftest.keys.register", lambda *_: None)
     service = Service(Settings(data_dir=tmp_path))
+    assert int(Caller(service.app, None).get("/readyz").headers["Retry-After"]) > 0
     assert readiness(service) == (503, {"status": "not ready", "database": "schema missing", "broker": "up"})
     service.store.close()
 

@@ -182,7 +182,7 @@ def test_an_id_that_is_none_names_nothing(api: Caller, job: str) -> None:
 
 
 def test_an_unknown_route_or_method_is_a_problem_too(api: Caller) -> None:
-    for path in ("/", "/v1", "/v1/", "/v1/jobs/", "//v1/jobs", "/v2/jobs", "/v1/jobs/a/b/c", "/docs/../../etc/passwd", "/docs/%2e%2e/x"):
+    for path in ("/v1", "/v1/", "/v1/jobs/", "//v1/jobs", "/v2/jobs", "/v1/jobs/a/b/c", "/docs/../../etc/passwd", "/docs/%2e%2e/x"):
         assert (api.get(path).status_code, api.get(path).mimetype) == (404, "application/problem+json"), path
     response = api("DELETE", "/v1/jobs")
     assert (response.status_code, response.json["code"]) == (405, "method_not_allowed")

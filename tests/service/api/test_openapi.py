@@ -146,3 +146,8 @@ def test_the_page_needs_nothing_from_elsewhere(service: Service) -> None:
         assert "//" not in link
         assert nobody.get(f"/{link}").status_code == 200
     assert 'url: "openapi.json"' in nobody.get("/docs/start.js").text
+
+
+def test_the_start_leads_to_the_page(service: Service) -> None:
+    response = service.app.test_client().get("/")
+    assert (response.status_code, response.headers["Location"]) == (302, "/docs")

@@ -54,6 +54,12 @@ def test_a_fault_points_at_the_value(service: Service, doors: str, inputs: Any, 
     assert pointer in [fault["pointer"] for fault in response.json["errors"]], response.json["errors"]
 
 
+def test_messages_count_rows_from_1_whichever_way_they_are_sent(service: Service, doors: str) -> None:
+    for inputs in ([[1, 2], [3]], [[1, 2], [3, None]], {"height": [1, None], "width": [1, 2]}):
+        (fault,) = service.api.post(doors, json={"inputs": inputs}).json["errors"]
+        assert fault["message"].startswith("row 2"), fault
+
+
 def test_a_column_of_items_takes_rows_of_its_shape(service: Service) -> None:
     job = service.job(epochs=2)
     service.work()
