@@ -40,7 +40,7 @@ class Installation(Base):
 
 
 class Tenant(Base):
-    """Who owns datasets and jobs."""
+    """Who owns datasets and jobs, and how much of everything it may have. A limit that is NULL is none."""
 
     __tablename__ = "tenant"
 
@@ -49,6 +49,15 @@ class Tenant(Base):
     created_at: Mapped[float]
     used_seconds: Mapped[float] = mapped_column(default=0.0)  # of workers, recent ones; fades with time since used_at
     used_at: Mapped[float] = mapped_column(default=0.0)
+    day: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # days since 1970, UTC, that day_seconds counts
+    day_seconds: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))  # of workers, on that day
+
+    max_queued_jobs: Mapped[int | None]
+    max_running_jobs: Mapped[int | None]
+    max_stored_bytes: Mapped[int | None]
+    max_parameters: Mapped[int | None]
+    max_worker_seconds_per_day: Mapped[int | None]
+    max_requests_per_minute: Mapped[int | None]
 
 
 class ApiKey(Base):
@@ -62,6 +71,38 @@ class ApiKey(Base):
     name: Mapped[str]
     scopes: Mapped[list[Any]]
     created_at: Mapped[float]
+    hint: Mapped[str | None]  # how it begins, for people to tell it from others
+    replaces: Mapped[str | None]  # the key that it was rotated from
+    expires_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]  # some minutes late
+    max_requests_per_minute: Mapped[int | None]
+
+
+class RateBucket(Base):
+    """The requests that a key or a tenant may still send; fills up again with time."""
+
+    __tablename__ = "rate_bucket"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tokens: Mapped[float]
+    at: Mapped[float]
+
+
+class AuditLog(Base):
+    """Who did what. Rows are only added, and removed when their time is over."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[float]
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))  # whose thing it was done to
+    key_id: Mapped[str]  # who did it
+    action: Mapped[str]
+    target: Mapped[str]  # the id of what it was done to
+    request_id: Mapped[str | None]
+    data: Mapped[dict[str, Any]]
 
 
 class Worker(Base):
