@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
@@ -21,16 +23,20 @@ def write(artifact: Artifact) -> bytes:
 
 def read(data: bytes) -> Artifact:
     """The artifact. Raises InvalidFile."""
+    tensors, metadata = tensors_of(data)
+    if not isinstance(metadata.get(KEY), str):
+        raise InvalidFile(f'the safetensors file has no metadata "{KEY}", so it was not written by Sankofa')
+    return assembled(checked(parsed(metadata[KEY])), tensors)
+
+
+def tensors_of(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The tensors of a safetensors file, and its metadata. Raises InvalidFile."""
     header_bytes = int.from_bytes(data[:8], "little")
     if len(data) < 10 or header_bytes > min(len(data) - 8, _MAX_HEADER_BYTES):
         raise InvalidFile("not a safetensors file, or one that was cut short")
     header = parsed(data[8 : 8 + header_bytes])
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
-        raise InvalidFile(f'the safetensors file has no metadata "{KEY}", so it was not written by Sankofa')
-    description = checked(parsed(metadata[KEY]))
     try:
-        tensors = safetensors.numpy.load(data)
+        return safetensors.numpy.load(data), metadata if isinstance(metadata, dict) else {}
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:  # sizes that do not add up, types numpy lacks
-        raise InvalidFile(f"the safetensors file is damaged: {error}") from None
-    return assembled(description, tensors)
+        raise InvalidFile(f"the safetensors file is damaged, or holds numbers of a type that numpy lacks: {error}") from None
