@@ -23,8 +23,10 @@ class Artifact:
     """A trained network. Its files are canonical, so it knows no job, no time and no machine.
 
     network: without given parameters (they are in `parameters`). loss: the type of the loss it was trained with, which decides what
-    the outputs mean. input_names: the columns that are laid side by side into items of `input_shape`. classes: names of the labels,
-    or None. preprocessing: the fitted steps, as JSON. parameters: by name, in the order of the parameter vector, each C-contiguous.
+    the outputs mean. input_names: the columns that are preprocessed and laid side by side into items of `input_shape`. classes: names of
+    the labels, or None. preprocessing: the fitted steps, as JSON. parameters: by name, in the order of the parameter vector, each
+    C-contiguous. item_shapes: of each input as it comes, None for text. Where they are left out, one input is of `input_shape`, and
+    several are single numbers.
     Raises InvalidSpec when the parameters are not those of the network.
     """
 
@@ -37,8 +39,12 @@ class Artifact:
     preprocessing: Sequence[Any]
     dtype: DtypeName
     parameters: Mapping[str, np.ndarray] = field(repr=False)
+    item_shapes: tuple[tuple[int, ...] | None, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.item_shapes:
+            several = len(self.input_names) > 1
+            object.__setattr__(self, "item_shapes", tuple(() if several else self.input_shape for _ in self.input_names))
         expected = {info.name: info.shape for info in self.network.parameters(self.input_shape)}
         found = {name: values.shape for name, values in self.parameters.items()}
         if expected != found:
@@ -75,4 +81,5 @@ def artifact_of(spec: ResolvedSpec, preprocessing: Sequence[Any], vector: np.nda
         preprocessing=preprocessing,
         dtype=spec.dtype,
         parameters=parameters,
+        item_shapes=tuple(None if shape is None else tuple(shape) for shape in spec.item_shapes),
     )

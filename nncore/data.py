@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from nncore.errors import InvalidData
+from nncore.errors import Fault, InvalidData
 from nncore.faults import Faults, pointer, short
-from nncore.preprocess import PreprocessSpec
+from nncore.preprocess import fit_and_apply
 from nncore.spec.resolved import ResolvedSpec
 from nncore.split import split_rows
 from nncore.table import Column, Table
-
-_FEATURES_AT_ONCE = 16  # a cache line of float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,51 +52,11 @@ class TrainingData:
             training_rows, validation_rows = split_rows(table.rows, spec.validation.fraction, spec.seed, classes)
 
         inputs = np.empty((table.rows, prod(spec.input_shape)), dtype=spec.dtype)
-        preprocessing = _fill(inputs, [table[name] for name in spec.inputs], spec.preprocess, training_rows)
+        try:
+            preprocessing = fit_and_apply(inputs, [table[name] for name in spec.inputs], spec.preprocess, training_rows)
+        except ValueError as error:
+            raise InvalidData(Fault("", "wrong_inputs", f"the inputs are not those that the spec was resolved for: {error}")) from None
         return cls(inputs.reshape(table.rows, *spec.input_shape), targets, labels, training_rows, validation_rows, preprocessing)
-
-
-def _fill(
-    inputs: np.ndarray, columns: Sequence[Column], steps: Sequence[PreprocessSpec], training_rows: np.ndarray
-) -> list[dict[str, Any]]:
-    """Writes the preprocessed columns side by side into `inputs`; answers the fitted steps.
-
-    A few features at a time go through float64: steps never mix features, so they are fitted piece by piece.
-    """
-    pieces: list[list[dict[str, Any]]] = [[] for _ in steps]
-    at = 0
-    # Scalars are grouped, so that rows of `inputs` are written a cache line at a time.
-    for group in _groups(columns):
-        values = np.empty((len(inputs), sum(part.shape[1] for part in group)), order="F")  # statistics run down the columns
-        np.concatenate(group, axis=1, out=values)
-        for fitted, step in zip(pieces, steps, strict=True):
-            found = step.fit(values if len(training_rows) == len(values) else values.T.take(training_rows, axis=1).T)
-            found.apply(values)
-            fitted.append(found.model_dump())
-        inputs[:, at : at + values.shape[1]] = values
-        at += values.shape[1]
-    return [_joined(fitted) for fitted in pieces]
-
-
-def _groups(columns: Sequence[Column]) -> list[list[np.ndarray]]:
-    """The features of all columns, (rows, some) each, in groups of about _FEATURES_AT_ONCE."""
-    groups: list[list[np.ndarray]] = [[]]
-    for column in columns:
-        flat = column.values.reshape(len(column.values), -1)
-        for first in range(0, flat.shape[1], _FEATURES_AT_ONCE):
-            part = flat[:, first : first + _FEATURES_AT_ONCE]
-            if sum(each.shape[1] for each in groups[-1]) + part.shape[1] > _FEATURES_AT_ONCE:
-                groups.append([])
-            groups[-1].append(part)
-    return groups
-
-
-def _joined(fitted: list[dict[str, Any]]) -> dict[str, Any]:
-    """One fitted step over all features, from the pieces over a few each."""
-    return {
-        name: [number for piece in fitted for number in piece[name]] if isinstance(value, list) else value
-        for name, value in fitted[0].items()
-    }
 
 
 def _check(spec: ResolvedSpec, table: Table) -> None:
@@ -113,9 +70,11 @@ def _check(spec: ResolvedSpec, table: Table) -> None:
         raise InvalidData(faults.found)
     if table.rows != spec.sizes.rows:
         faults.add("", "wrong_rows", f"expected {spec.sizes.rows:,} rows, as the spec was resolved for, got {table.rows:,}")
-    features = sum(prod(table[name].item_shape) for name in spec.inputs)
-    if features != prod(spec.input_shape):
-        faults.add("", "wrong_inputs", f"expected inputs of shape {spec.input_shape}, got {features:,} numbers in a row")
+    for name, shape in zip(spec.inputs, spec.item_shapes, strict=True):
+        if _shape(table[name]) != shape:
+            expected, got = ("text" if each is None else f"items of shape {each}" for each in (shape, _shape(table[name])))
+            message = f"the column {short(name)}: expected {expected}, as the spec was resolved for, got {got}"
+            faults.add(pointer(name), "wrong_inputs", message, expected=expected, got=got)
     target = table[spec.target]
     if spec.loss.compares_with == "labels":
         outputs = prod(spec.output_shape)
@@ -127,3 +86,7 @@ def _check(spec: ResolvedSpec, table: Table) -> None:
         faults.add(pointer(spec.target), "wrong_targets", f"expected targets of shape {spec.output_shape} in {short(spec.target)}")
     if faults:
         raise InvalidData(faults.found)
+
+
+def _shape(column: Column) -> list[int] | None:
+    return None if column.categories is not None else list(column.item_shape)

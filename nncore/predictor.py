@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,7 +15,7 @@ from nncore.errors import InvalidData
 from nncore.faults import Faults, did_you_mean, one_of, pointer, short
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
-from nncore.preprocess import apply_steps
+from nncore.preprocess import preprocessing
 from nncore.probabilities import sigmoid, softmax
 from nncore.table import Column, Table
 from nncore.table.json import read_columns
@@ -45,54 +45,50 @@ class Predictor:
         self.artifact = artifact
         self._machine = Machine(Program(artifact.network, artifact.input_shape), artifact.dtype)
         self._machine.load(artifact.parameters)
+        self._preprocessing = preprocessing(artifact.preprocessing, artifact.input_names, artifact.item_shapes)
         self._turn = threading.Lock()
 
     def predict(self, columns: Mapping[str, Any]) -> Prediction:
-        """The answers for `columns`: by input name, lists (of lists) of numbers as in JSON, or arrays, one row per answer.
+        """The answers for `columns`: by input name, lists (of lists) of numbers or texts as in JSON, or arrays, one row per answer.
 
         Raises InvalidData with every fault found; pointers begin with /inputs.
         """
-        return self._read(self._outputs(self._inputs(columns)))
+        return self._read(self._outputs(self._columns(columns)))
 
-    def _inputs(self, columns: Mapping[str, Any]) -> np.ndarray:
-        """(rows, numbers per item), preprocessed, in the dtype of training."""
-        artifact, faults, features = self.artifact, Faults(), prod(self.artifact.input_shape)
+    def _columns(self, columns: Mapping[str, Any]) -> list[Column]:
+        """The inputs in their order, each as it was in training."""
+        artifact, faults = self.artifact, Faults()
         _check_names(columns, artifact.input_names, faults)
         try:
             table = _table({name: columns[name] for name in artifact.input_names if name in columns})
         except InvalidData as refused:
             faults.extend(refused.faults, "/inputs")
             raise InvalidData(faults.found) from None
-        for column in table.columns:
-            if column.categories is not None:
-                message = f"column {short(column.name)}: expected numbers, got text; send numbers as in training"
-                faults.add(pointer("inputs", column.name), "text_input", message, expected="numbers", got="text")
-        found = sum(prod(column.item_shape) for column in table.columns)
-        if not faults and found != features:
-            message = f"expected {features:,} numbers in a row, as in training, got {found:,}; send items of shape {artifact.input_shape}"
-            at = pointer("inputs", artifact.input_names[0]) if len(artifact.input_names) == 1 else "/inputs"
-            faults.add(at, "wrong_shape", message, expected=f"{features:,}", got=f"{found:,}")
+        found = [table[name] for name in artifact.input_names]
+        for column, shape in zip(found, artifact.item_shapes, strict=True):
+            _check_column(column, shape, faults)
+        if not faults:
+            refused_values = Faults()
+            self._preprocessing.check(found, refused_values)
+            faults.extend(refused_values.found, "/inputs")
         if faults:
             raise InvalidData(faults.found)
+        return found
 
-        parts = [column.values.reshape(table.rows, -1) for column in table.columns]
-        exact = np.column_stack([part.astype(np.float64) for part in parts])
-        apply_steps(artifact.preprocessing, exact)
-        with np.errstate(over="ignore"):
-            inputs = exact.astype(artifact.dtype)
-        self._refuse_overflow(inputs, "inputs")
-        return inputs
-
-    def _outputs(self, inputs: np.ndarray) -> np.ndarray:
-        program = self._machine.program
-        rows, sums = Rows.of(inputs), np.zeros(2)
-        outputs = np.empty((len(inputs), program.evaluation.outputs.size), inputs.dtype)
+    def _outputs(self, columns: Sequence[Column]) -> np.ndarray:
+        """(rows, outputs). Inputs are made for a few blocks of rows at a time: those of a text may be thousands of numbers."""
+        program, sums, count = self._machine.program, np.zeros(2), len(columns[0].values)
+        outputs = np.empty((count, program.evaluation.outputs.size), self._machine.dtype)
         at_once = program.block_rows * BLOCKS_PER_TURN
-        for first in range(0, len(inputs), at_once):
-            order = np.arange(first, min(first + at_once, len(inputs)))
+        apply = self._preprocessing.prepared(columns)
+        for first in range(0, count, at_once):
+            rows = slice(first, first + at_once)
+            with np.errstate(over="ignore"):
+                inputs = apply(rows).astype(self._machine.dtype)
+            self._refuse_overflow(inputs, "inputs", first)
             with self._turn:
-                self._machine.run_blocks(sums, rows, order, outputs[first : first + at_once])
-        self._refuse_overflow(outputs, "outputs")
+                self._machine.run_blocks(sums, Rows.of(inputs), np.arange(len(inputs)), outputs[rows])
+            self._refuse_overflow(outputs[rows], "outputs", first)
         return outputs
 
     def _read(self, outputs: np.ndarray) -> Prediction:
@@ -110,10 +106,10 @@ class Predictor:
             return labels
         return np.asarray(np.array(classes, dtype=np.str_)[labels])
 
-    def _refuse_overflow(self, numbers: np.ndarray, which: str) -> None:
+    def _refuse_overflow(self, numbers: np.ndarray, which: str, first: int) -> None:
         finite = np.isfinite(numbers).all(axis=1)
         if not finite.all():
-            row, faults = int(np.argmin(finite)), Faults()
+            row, faults = first + int(np.argmin(finite)), Faults()
             message = f"row {row + 1}: the {which} overflow {self.artifact.dtype}; send numbers of the size that was trained with"
             faults.add("/inputs", "too_large_number", message, expected=f"finite {which}", got="an overflow")
             raise InvalidData(faults.found)
@@ -129,6 +125,22 @@ def _check_names(columns: Mapping[str, Any], wanted: tuple[str, ...], faults: Fa
             faults.add(pointer("inputs", name), "no_such_input", message, got=short(name))
     if faults:
         raise InvalidData(faults.found)
+
+
+def _check_column(column: Column, shape: tuple[int, ...] | None, faults: Faults) -> None:
+    """Whether the items of a column are such as in training; shape: None for text."""
+    at, called = pointer("inputs", column.name), f"column {short(column.name)}"
+    if column.categories is not None and shape is not None:
+        message = f"{called}: expected numbers, got text; send numbers as in training"
+        faults.add(at, "text_input", message, expected="numbers", got="text")
+    elif column.categories is None and shape is None:
+        message = f"{called}: expected text, got numbers; send text as in training"
+        faults.add(at, "number_input", message, expected="text", got="numbers")
+    elif shape is not None and prod(column.item_shape) != prod(shape):
+        expected, got = f"{prod(shape):,}", f"{prod(column.item_shape):,}"
+        items = f"items of shape {list(shape)}" if shape else "single numbers"
+        message = f"{called}: expected {expected} numbers in a row, as in training, got {got}; send {items}"
+        faults.add(at, "wrong_shape", message, expected=expected, got=got)
 
 
 def _table(columns: Mapping[str, Any]) -> Table:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import prod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from nncore.artifact import Artifact
 from nncore.definition import Definition
 from nncore.errors import InvalidFile, InvalidSpec
 from nncore.network import NetworkSpec
-from nncore.preprocess import FittedPreprocess, fitted_steps
+from nncore.preprocess import FittedPreprocess, preprocessing
 from nncore.spec.wording import faults_of
 
 KEY = "sankofa"
@@ -29,6 +29,7 @@ class Description(Definition):
     loss: str
     input_names: list[str]
     input_shape: list[int]
+    item_shapes: list[list[Annotated[int, Field(ge=0, le=2**40)]] | None]
     target: str
     classes: list[str] | None
     preprocessing: list[dict[str, Any]]
@@ -44,6 +45,7 @@ def describe(artifact: Artifact) -> dict[str, Any]:
         "loss": artifact.loss,
         "input_names": list(artifact.input_names),
         "input_shape": list(artifact.input_shape),
+        "item_shapes": [None if shape is None else list(shape) for shape in artifact.item_shapes],
         "target": artifact.target,
         "classes": None if artifact.classes is None else list(artifact.classes),
         "preprocessing": list(artifact.preprocessing),
@@ -83,7 +85,9 @@ def checked(described: Any) -> Description:
         fault = faults_of(error, model=Description)[0]
         raise InvalidFile(f"{refusal} {fault.pointer} {fault.message}") from None
     try:
-        fitted_steps(description.preprocessing, prod(description.input_shape))
+        steps = preprocessing(description.preprocessing, description.input_names, _item_shapes(description))
+        if steps.features != prod(description.input_shape):
+            raise ValueError(f"its inputs come to {steps.features} numbers in a row, expected {prod(description.input_shape)}")
     except ValidationError as error:
         fault = faults_of(error, "/preprocessing", list[FittedPreprocess])[0]
         raise InvalidFile(f"{refusal} {fault.pointer} {fault.message}") from None
@@ -113,7 +117,12 @@ def assembled(description: Description, parameters: Mapping[str, np.ndarray]) ->
         preprocessing=description.preprocessing,
         dtype=description.dtype,
         parameters={name: np.require(parameters[name], requirements="C") for name in expected},
+        item_shapes=_item_shapes(description),
     )
+
+
+def _item_shapes(description: Description) -> tuple[tuple[int, ...] | None, ...]:
+    return tuple(None if shape is None else tuple(shape) for shape in description.item_shapes)
 
 
 def _widths(network: NetworkSpec) -> list[int]:

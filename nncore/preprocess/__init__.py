@@ -1,8 +1,17 @@
 """Preprocessing of inputs: fitted on the training rows only, saved with the network, applied again by every prediction.
 
-A step is one file: its spec (what a user writes), its fitted form (what is saved, JSON) and how that is applied. Steps work in
-float64, feature by feature, before the numbers become what the network computes in: a column of dates keeps its seconds.
-`PreprocessSpec` is the only list of steps.
+A step is one file: its spec (what a user writes), its fitted form (what is saved, JSON) and how that is applied. `PreprocessSpec` is the
+only list of steps. Each works on some columns, by itself on each; what it makes of their shape is known before the data is read.
+
+What is saved is the list of fitted steps, each with its numbers by column. The columns go through the steps in their order, in float64:
+
+    standardize, min_max, image_scale   {"type": ..., "columns": {"x": {"offset": [...], "scale": [...]}}}
+                                        (x - offset) / scale, a number of each per feature, items laid out in C order
+    one_hot                             {"type": "one_hot", "unknown": "zeros", "columns": {"kind": {"categories": ["a", null, "c"]}}}
+                                        1 where the value is that category, else 0; null stands for one that no training row had
+    bag_of_words, log_mel               their options, and "columns": {"text": {}} or {"sound": {"samples": 16000}}: nothing is fitted
+
+The columns, so changed, lie side by side in the order of the inputs, and are then rounded to the network's dtype.
 """
 
 from __future__ import annotations
@@ -10,43 +19,44 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field, TypeAdapter
 
-from nncore.preprocess.min_max import FittedMinMax, MinMax
-from nncore.preprocess.standardize import FittedStandardize, Standardize
+from nncore.preprocess.applying import Preprocessing
+from nncore.preprocess.bag_of_words import BagOfWords, FittedBagOfWords
+from nncore.preprocess.fitting import fit_and_apply
+from nncore.preprocess.image_scale import ImageScale
+from nncore.preprocess.log_mel import FittedLogMel, LogMel
+from nncore.preprocess.min_max import MinMax
+from nncore.preprocess.one_hot import FittedOneHot, OneHot
+from nncore.preprocess.scaling import FittedScale
+from nncore.preprocess.standardize import Standardize
+from nncore.preprocess.step import Item
 
-PreprocessSpec = Annotated[Standardize | MinMax, Field(discriminator="type")]
-FittedPreprocess = Annotated[FittedStandardize | FittedMinMax, Field(discriminator="type")]
+PreprocessSpec = Annotated[Standardize | MinMax | ImageScale | OneHot | BagOfWords | LogMel, Field(discriminator="type")]
+FittedPreprocess = Annotated[FittedScale | FittedOneHot | FittedBagOfWords | FittedLogMel, Field(discriminator="type")]
 
 _fitted_steps: TypeAdapter[list[FittedPreprocess]] = TypeAdapter(list[FittedPreprocess])
 
 
-def fitted_steps(steps: Sequence[Mapping[str, Any]], features: int) -> list[FittedPreprocess]:
-    """The fitted steps that were saved as JSON.
+def preprocessing(steps: Sequence[Mapping[str, Any]], names: Sequence[str], item_shapes: Sequence[tuple[int, ...] | None]) -> Preprocessing:
+    """The fitted steps that were saved as JSON, for inputs of these names and shapes (None: text).
 
-    Raises pydantic's ValidationError where that is not what they are, ValueError where they are of another number of features.
+    Raises pydantic's ValidationError where that is not what they are, ValueError where they do not fit the inputs.
     """
-    fitted = _fitted_steps.validate_python([dict(step) for step in steps])
-    for step in fitted:
-        if step.features != features:
-            raise ValueError(f"a fitted {step.type} step is of {step.features} features, expected {features}")
-    return fitted
-
-
-def apply_steps(steps: Sequence[Mapping[str, Any]], inputs: np.ndarray) -> None:
-    """Overwrites `inputs`, (rows, features) float64, with what the fitted `steps` (JSON) make of them, one after the other."""
-    for step in fitted_steps(steps, inputs.shape[1]):
-        step.apply(inputs)
+    return Preprocessing(_fitted_steps.validate_python([dict(step) for step in steps]), names, item_shapes)
 
 
 __all__ = [
-    "FittedMinMax",
+    "BagOfWords",
     "FittedPreprocess",
-    "FittedStandardize",
+    "ImageScale",
+    "Item",
+    "LogMel",
     "MinMax",
+    "OneHot",
     "PreprocessSpec",
+    "Preprocessing",
     "Standardize",
-    "apply_steps",
-    "fitted_steps",
+    "fit_and_apply",
+    "preprocessing",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 from nncore.faults import Faults, did_you_mean, one_of, pointer, short
+from nncore.preprocess import Item
 from nncore.spec.training import TrainingSpec
 from nncore.table.column import ColumnInfo
 
@@ -14,18 +14,18 @@ LARGEST = {"float32": 3.4e38, "float64": 1e150}
 
 
 def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> list[ColumnInfo]:
-    """The columns that go in; without those that cannot."""
+    """The columns that go in; without those that cannot. That text needs a step which makes numbers of it is seen later."""
     if spec.inputs is None:
-        pointers = {name: "/inputs" for name in by_name if name != spec.target}
-        if not pointers:
+        found = dict.fromkeys(name for name in by_name if name != spec.target)
+        if not found:
             faults.add(
                 "/inputs", "no_inputs", "the data has no column beside the target; add the columns to learn from", expected="at least one"
             )
     else:
-        pointers = {}
+        found = {}
         for position, name in enumerate(spec.inputs):
             at = pointer("inputs", position)
-            if name in pointers:
+            if name in found:
                 faults.add(at, "duplicate_input", f"the column {short(name)} stands twice among the inputs; take one out", got=short(name))
             elif name not in by_name:
                 _add_missing(at, name, by_name, faults)
@@ -33,19 +33,8 @@ def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Fa
                 message = f"the column {short(name)} is the target, so it cannot be an input; take it out of the inputs"
                 faults.add(at, "target_among_inputs", message, got=short(name))
             else:
-                pointers[name] = at
-    found = []
-    for name, at in pointers.items():
-        if by_name[name].categories is None:
-            found.append(by_name[name])
-        else:
-            remedy = "leave it out of the inputs" if spec.inputs else 'name the columns of numbers in "inputs"'
-            message = (
-                f"the column {short(name)} holds text, and inputs are numbers; {remedy}, "
-                "or replace it by one column of 0 and 1 for each of its categories"
-            )
-            faults.add(at, "text_input", message, expected="a column of numbers", got="a column of text")
-    return found
+                found[name] = None
+    return [by_name[name] for name in found]
 
 
 def target_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> ColumnInfo | None:
@@ -71,9 +60,9 @@ def check_magnitudes(spec: TrainingSpec, columns: Sequence[ColumnInfo], faults: 
             faults.add(at, "too_large_number", message, expected=f"at most {most:g}", got=f"{largest:g}")
 
 
-def input_shape_of(spec: TrainingSpec, inputs: Sequence[ColumnInfo]) -> tuple[int, ...]:
-    """A single column keeps its item shape, unless a dense layer takes it; several are laid side by side."""
+def input_shape_of(spec: TrainingSpec, items: Sequence[Item]) -> tuple[int, ...]:
+    """A single column keeps its item shape, unless a dense layer takes it; several are laid side by side. items: preprocessed."""
     first = next((layer.type for layer in spec.network.layers if layer.type != "dropout"), "dense")
-    if len(inputs) == 1 and first != "dense" and inputs[0].item_shape:
-        return tuple(inputs[0].item_shape)
-    return (sum(prod(column.item_shape) for column in inputs),)
+    if len(items) == 1 and first != "dense" and items[0].shape:
+        return items[0].shape
+    return (sum(item.features for item in items),)

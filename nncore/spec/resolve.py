@@ -17,6 +17,7 @@ from nncore.optimizers import OptimizerSpec
 from nncore.spec.columns import LARGEST, check_magnitudes, input_columns, input_shape_of, target_column
 from nncore.spec.limits import Limits
 from nncore.spec.loss import choose_loss, loss_faults
+from nncore.spec.preprocessing import preprocessed
 from nncore.spec.resolved import ResolvedSpec, ResolvedValidation, Sizes
 from nncore.spec.sizes import sizes_of
 from nncore.spec.training import TrainingSpec
@@ -44,9 +45,11 @@ def resolve(
     target = None if "target" in unread else target_column(spec, by_name, faults)
     asks_known = "inputs" not in unread and (spec.inputs is not None or target is not None)
     inputs = input_columns(spec, by_name, of_inputs) if asks_known else []
+    asks_known = asks_known and "preprocess" not in unread
+    preprocess, items = preprocessed(spec, inputs, of_inputs) if asks_known else ([], [])
     faults.extend(of_inputs.found)
     check_magnitudes(spec, [*inputs, *([target] if target else [])], faults)
-    input_shape = input_shape_of(spec, inputs)
+    input_shape = input_shape_of(spec, items)
     output_shape = None
     if "network" not in unread:
         output_shape = _network(spec, input_shape, limits, faults, inputs_are_known=asks_known and not of_inputs)
@@ -80,8 +83,9 @@ def resolve(
         shuffle=spec.shuffle,
         dtype=spec.dtype,
         validation=validation,
-        preprocess=spec.preprocess,
+        preprocess=preprocess,
         metrics=metrics,
+        item_shapes=[column.item_shape if column.categories is None else None for column in inputs],
         input_shape=list(input_shape),
         output_shape=list(output_shape),
         classes=classes,

@@ -7,7 +7,8 @@ from pydantic import Field
 from nncore.definition import Definition
 from nncore.losses import LossSpec
 from nncore.metrics import MetricName
-from nncore.spec.training import ColumnName, TrainingSpec, ValidationSpec
+from nncore.preprocess.step import ColumnName
+from nncore.spec.training import TrainingSpec, ValidationSpec
 
 
 class Sizes(Definition):
@@ -40,7 +41,8 @@ class ResolvedSpec(TrainingSpec):
     seed: int
     validation: ResolvedValidation | None = None
     metrics: list[MetricName]
-    input_shape: list[int] = Field(description="Of one item, as the first layer takes it.")
+    item_shapes: list[list[int] | None] = Field(description="Of one item of each input, as the data holds it; null where it is text.")
+    input_shape: list[int] = Field(description="Of one item, preprocessed, as the first layer takes it.")
     output_shape: list[int] = Field(description="Of one item, as the last layer gives it.")
     classes: list[str] | None = Field(description='Names of the labels 0, 1, ...: the categories of the target, or "0", "1", ...')
     sizes: Sizes

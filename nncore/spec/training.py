@@ -12,10 +12,8 @@ from nncore.metrics import MetricName
 from nncore.network import NetworkSpec
 from nncore.optimizers import Adam, OptimizerSpec
 from nncore.preprocess import PreprocessSpec
+from nncore.preprocess.step import ColumnName
 from nncore.streams import LARGEST_SEED
-from nncore.table.limits import MAX_NAME_CHARACTERS
-
-ColumnName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
 
 class ValidationSpec(Definition):

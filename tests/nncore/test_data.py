@@ -9,7 +9,7 @@ import pytest
 
 from nncore.data import TrainingData
 from nncore.errors import InvalidData
-from nncore.preprocess import apply_steps
+from nncore.preprocess import preprocessing
 from nncore.spec import Limits, ResolvedSpec, TrainingSpec, resolve
 from nncore.table import Column, Table
 from nncore.table.json import read_columns
@@ -63,7 +63,8 @@ def test_preprocessing_knows_only_the_training_rows():
     data = prepared(columns=columns, target="y", validation={"fraction": 0.3}, preprocess=[{"type": "standardize"}], dtype="float64")
     training = np.array(columns["a"])[data.training_rows]
     (fitted,) = data.preprocessing
-    assert fitted == {"type": "standardize", "mean": [pytest.approx(training.mean())], "scale": [pytest.approx(training.std())]}
+    numbers = {"offset": [pytest.approx(training.mean())], "scale": [pytest.approx(training.std())]}
+    assert fitted == {"type": "standardize", "columns": {"a": numbers}}
     assert np.allclose(data.inputs[:, 0], (np.array(columns["a"]) - training.mean()) / training.std())
 
     changed = dict(columns, a=[1e6 if row in data.validation_rows else value for row, value in enumerate(columns["a"])])
@@ -78,9 +79,8 @@ def test_steps_follow_one_another_and_are_applied_alike_to_new_rows():
     data = TrainingData.prepare(spec, table)
     assert data.inputs[data.training_rows].min() == 0
     assert data.inputs[data.training_rows].max() == 1
-    rows = table["x"].values.copy()
-    apply_steps(data.preprocessing, rows)
-    assert np.array_equal(rows, data.inputs)
+    rows = preprocessing(data.preprocessing, ["x"], [(20,)]).prepared([table["x"]])
+    assert np.array_equal(rows(slice(None)), data.inputs)
 
 
 def test_seconds_since_1970_keep_their_seconds_in_float32():

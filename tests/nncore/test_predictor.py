@@ -118,7 +118,7 @@ def test_under_mean_squared_error_outputs_are_plain_numbers() -> None:
         ({"a": [1.0, None], "b": [1.0, 2.0]}, ["/inputs/a/1"]),
         ({"a": [1.0, "x"], "b": [float("nan"), 2.0]}, ["/inputs/a/1", "/inputs/b/0"]),
         ({"a": ["x"], "b": [1.0]}, ["/inputs/a"]),
-        ({"a": [[1.0, 2.0]], "b": [1.0]}, ["/inputs"]),
+        ({"a": [[1.0, 2.0]], "b": [1.0]}, ["/inputs/a"]),
         ({"a": [1.0, 2.0], "b": [1.0]}, ["/inputs/b"]),
         ({"a": [], "b": []}, ["/inputs/a", "/inputs/b"]),
         ({"a": np.array([1.0]), "b": np.array([np.inf])}, ["/inputs/b"]),

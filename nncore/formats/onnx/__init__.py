@@ -13,7 +13,7 @@ inputs and classes are there.
 protobuf.py   messages as bytes
 graph.py      nodes, constants, the file
 layers.py     a rule for each layer, with activations.py, windows.py, norms.py and recurrence.py
-preprocessing.py   a rule for each fitted step
+preprocessing.py   the fitted steps
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def write(artifact: Artifact) -> bytes:
     """The file."""
     graph = Graph(artifact.dtype, Parameters(artifact))
     inputs = Tensor("inputs", artifact.input_shape)
-    x = through(graph, artifact.network.layers, preprocessed(graph, inputs, artifact.preprocessing))
+    x = through(graph, artifact.network.layers, preprocessed(graph, inputs, artifact))
     graph.parameters.finish()
     return graph.model(inputs, _named(graph, x, artifact.loss), canonical(describe(artifact)))
 

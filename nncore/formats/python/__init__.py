@@ -4,7 +4,7 @@ It is to be read: the forward pass is spelled out line by line, with the functio
 answers as the service does; run on a CSV or JSON file, the script prints JSON. Written, never read: we run no code that came from outside.
 
 script.py                    lines, arrays, and the source of what they call
-layers.py, preprocessing.py  a rule for each layer, for each fitted step
+layers.py, preprocessing.py  a rule for each layer; the fitted steps
 activations.py, computations.py, reading.py   the functions whose source is written out
 """
 
@@ -66,7 +66,7 @@ MODULES = ("base64", "csv", "json", "math", "sys")  # of Python, that functions 
 def write(artifact: Artifact) -> bytes:
     """The script, in ASCII."""
     script = Script(Parameters(artifact))
-    preprocessed(script, artifact.preprocessing, artifact.input_shape, artifact.dtype)
+    preprocessed(script, artifact)
     through(script, artifact.network.layers, artifact.input_shape)
     script.parameters.finish()
     numbers, outputs = prod(artifact.input_shape), prod(artifact.network.output_shape(artifact.input_shape))

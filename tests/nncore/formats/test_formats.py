@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from hypothesis import strategies as st
 
 from nncore import formats
 from nncore.artifact import Artifact
-from nncore.errors import InvalidFile
+from nncore.errors import InvalidFile, InvalidSpec
+from nncore.formats.scalings import NOT_EXPORTED
 from nncore.network import NetworkSpec
+from nncore.preprocess import PreprocessSpec
+from tests.nncore.test_gradients import types_of
 
 READ = [name for name, format in formats.FORMATS.items() if format.read is not None]
 
@@ -30,16 +34,39 @@ def artifact(dtype: str = "float32", seed: int = 0, order: str = "C") -> Artifac
         info.name: np.asarray(generator.normal(size=info.shape) * 10.0 ** generator.integers(-30, 30), dtype=dtype, order=order)
         for info in network.parameters((4,))
     }
-    fitted = [{"type": "standardize", "mean": [0.1, 0.2, 0.3, 0.4], "scale": [1.0, 2.0, 3.0, 4.0]}]
+    fitted = [{"type": "standardize", "columns": {"a": {"offset": [0.1, 0.2, 0.3], "scale": [1.0, 2.0, 3.0]}}}]
     return Artifact(
-        network, "softmax_cross_entropy", ("a", "b"), (4,), "kind", ("é", "plain", '"quoted"'), fitted, dtype, parameters
+        network, "softmax_cross_entropy", ("a", "b"), (4,), "kind", ("é", "plain", '"quoted"'), fitted, dtype, parameters, ((3,), ())
     )  # fmt: skip
+
+
+KINDS = {"type": "one_hot", "unknown": "refuse", "columns": {"b": {"categories": ["é", None]}}}
+
+
+def of_kinds() -> Artifact:
+    return replace(artifact(), item_shapes=((2,), None), preprocessing=[KINDS])
+
+
+@pytest.mark.parametrize("format", READ)
+def test_inputs_of_text_travel_with_the_step_that_makes_numbers_of_them(format):
+    assert equal(formats.read(formats.write(of_kinds(), format)), of_kinds())
+
+
+@pytest.mark.parametrize("format", sorted(formats.FORMATS.keys() - READ))
+def test_a_network_behind_a_step_that_cannot_be_exported_is_refused(format):
+    with pytest.raises(InvalidSpec, match=r"one_hot is not exported as .*; take safetensors, npz or json"):
+        formats.write(of_kinds(), format)
+
+
+def test_every_preprocessing_step_is_a_scaling_or_not_exported():
+    kinds = {"standardize", "min_max", "image_scale"}
+    assert kinds | {*NOT_EXPORTED} == types_of(PreprocessSpec)
 
 
 def equal(one: Artifact, other: Artifact) -> bool:
     same_fields = all(
         getattr(one, name) == getattr(other, name)
-        for name in ("network", "loss", "input_names", "input_shape", "target", "classes", "preprocessing", "dtype")
+        for name in ("network", "loss", "input_names", "item_shapes", "input_shape", "target", "classes", "preprocessing", "dtype")
     )
     same_arrays = all(
         np.array_equal(one.parameters[name], other.parameters[name]) and one.parameters[name].dtype == other.parameters[name].dtype
@@ -128,6 +155,11 @@ def rewritten(change: dict[str, Any] | None = None, **parameters: Any) -> bytes:
     return json.dumps({**content, **(change or {})}).encode()
 
 
+def scaled(offset: list[float], scale: list[float]) -> bytes:
+    """The same with a step fitted to column a."""
+    return rewritten({"preprocessing": [{"type": "min_max", "columns": {"a": {"offset": offset, "scale": scale}}}]})
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -143,9 +175,16 @@ def rewritten(change: dict[str, Any] | None = None, **parameters: Any) -> bytes:
         (rewritten({"format": "other"}), "/format"),
         (rewritten({"network": {"layers": [{"type": "dense", "units": 10**30}]}}), "impossible size"),
         (rewritten({"network": {"layers": [{"type": "dense", "units": 5}, {"type": "secret"}]}}), "/network/layers/1/type"),
-        (rewritten({"input_shape": [-4]}), "of another number|of 4 features, expected -4|impossible"),
-        (rewritten({"preprocessing": [{"type": "standardize", "mean": [1], "scale": [0]}]}), "/preprocessing/0/scale/0"),
-        (rewritten({"preprocessing": [{"type": "min_max", "minimum": [1], "scale": [1]}]}), "of 1 features, expected 4"),
+        (rewritten({"input_shape": [-4]}), "come to 4 numbers in a row, expected -4|impossible"),
+        (scaled([1], [0]), "/preprocessing/0/columns/a/scale/0"),
+        (scaled([1], [1]), r"column 'a' is of \[1\] features, expected 3"),
+        (scaled([1, 2, 3], [1]), r"column 'a' is of \[1, 3\] features, expected 3"),
+        (rewritten({"item_shapes": [[3], None]}), "'b' holds text, and no step makes numbers of it"),
+        (rewritten({"item_shapes": [[3]]}), "2 inputs, but 1 shapes"),
+        (rewritten({"item_shapes": [[3], [2]]}), "come to 5 numbers in a row, expected 4"),
+        (rewritten({"input_names": ["b", "c"]}), "column 'a', which is no input"),
+        (rewritten({"preprocessing": [{**KINDS, "columns": {"b": {"categories": ["x"]}}}]}), "one_hot of column 'b'"),
+        (rewritten({"preprocessing": [KINDS, KINDS], "item_shapes": [[3], None]}), "made twice of column 'b'"),
         (rewritten({"parameters": {}}), "parameter '0.bias' is missing"),
         (rewritten(**{"9_weight": [1]}), "parameter '9.weight' does not belong"),
         (rewritten(**{"0_bias": [1, 2]}), r"parameter '0.bias': expected lists of the shape \(5,\)"),
