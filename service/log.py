@@ -40,8 +40,10 @@ def configure(settings: Settings) -> None:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*shared, _add_logger], processors=[remove_meta, *shown]))
+    handler.addFilter(_once_per_death)
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    logging.getLogger("multiprocessing").handlers[:] = [handler]  # the worker's pool, whose lines do not reach the root
     root.setLevel(level)
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
@@ -57,6 +59,13 @@ def configure(settings: Settings) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # a logger made before this call, or before a fork, follows later calls too
     )
+
+
+def _once_per_death(record: logging.LogRecord) -> bool:
+    """Keeps one clear line of a worker's child that was killed: the pool tells it, then Celery with two tracebacks of its own code."""
+    if record.name == "multiprocessing" and str(record.msg).startswith("Process %r pid:%r exited with"):
+        record.msg = "a training process has died, another takes its place: %s, pid %s, %s"
+    return not (record.name.startswith("celery.") and "WorkerLostError" in record.getMessage())
 
 
 def _add_logger(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

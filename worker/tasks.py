@@ -7,6 +7,7 @@ thread is made after the fork.
 from __future__ import annotations
 
 import os
+import signal
 
 import structlog
 from celery import signals
@@ -85,6 +86,7 @@ def this_worker() -> Worker:
 @signals.worker_process_shutdown.connect
 def end_process(**_: object) -> None:
     """In a child: leave the list of workers, and when the whole worker stops, this world: the pool would sleep for a second first."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is on its way out already
     if _worker is not None:
         close_worker(_worker)
     if stop_flag.is_set():

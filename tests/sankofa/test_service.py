@@ -327,6 +327,22 @@ def test_serve_stops_cleanly_in_the_middle_of_a_job(own_serve: Serve, number: si
     assert own_serve.rest_of_stdout() == [{"event": "stopped", "killed": []}]
 
 
+def test_a_training_process_that_is_killed_is_one_line_of_the_log(own_serve: Serve) -> None:
+    client = own_serve.client
+    job = client.train(LAYERS, client.datasets.upload(XOR), "y", epochs=ENDLESS, **OPTIONS)
+    until(lambda: job.refresh().progress["step"] > 0)
+    workers = [pid for pid in processes_of(own_serve.data_dir) if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0-m\0worker\0")]
+    child = next(pid for pid in workers if os.getsid(pid) != pid)
+    os.kill(child, signal.SIGKILL)
+    until(lambda: own_serve.stderr.read_bytes().count(b"claimed") == 2)
+    own_serve.process.send_signal(signal.SIGTERM)
+    assert own_serve.process.wait(30) == 0
+    log = own_serve.stderr.read_text()
+    assert [line for line in log.splitlines() if str(child) in line and "has died" in line and "SIGKILL" in line]
+    assert "Traceback" not in log
+    assert "WorkerLost" not in log
+
+
 def test_an_idle_serve_stops_within_seconds_and_its_worker_leaves_the_list(own_serve: Serve) -> None:
     until(lambda: b"ready. [celery" in own_serve.stderr.read_bytes())
     database = sqlite3.connect(own_serve.data_dir / "sankofa.db")
