@@ -19,14 +19,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 
+from nncore.losses.class_weights import ClassWeights, balanced, some_class_counts
 from nncore.losses.loss import Loss
 from nncore.machine.exponential import exponential
 from nncore.machine.kernels import COUNT, ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
-ClassWeight = Annotated[float, Field(ge=0, le=1e6)]
 _NO_LABEL = -(2**62)
 
 
@@ -37,7 +36,8 @@ class SoftmaxCrossEntropy(Loss):
     compares_with = "labels"
     refused_after = ("sigmoid", "softmax")
     class_weights: Annotated[
-        list[ClassWeight] | None, Field(min_length=2, max_length=1_000_000, fail_fast=True, description="One number per class.")
+        ClassWeights | None,
+        Field(description='One number per class, or "balanced": rows / (classes * rows of the class), counted over the training rows.'),
     ] = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="Part of the target that is spread over all classes.")] = 0.0
     ignore_index: Annotated[
@@ -46,10 +46,15 @@ class SoftmaxCrossEntropy(Loss):
 
     @field_validator("class_weights")
     @classmethod
-    def _some_class_counts(cls, weights: list[float] | None) -> list[float] | None:
-        if weights is not None and not any(weights):
-            raise PydanticCustomError("no_class_counts", "every class has the weight 0, so there is nothing to learn; raise one", {})
+    def _some_class_counts(cls, weights: list[float] | str | None) -> list[float] | str | None:
+        some_class_counts(weights)
         return weights
+
+    def balanced(self, labels: np.ndarray, classes: int) -> SoftmaxCrossEntropy:
+        """This loss with "balanced" as numbers, counted over `labels`; as it is where weights are given or none are wanted."""
+        if self.class_weights != "balanced":
+            return self
+        return self.model_copy(update={"class_weights": balanced(labels[labels != self.ignore_index], classes)})
 
     def lower(self, plan: Plan, outputs: Value) -> None:
         exponentials = outputs.gradient if plan.training else plan.workspace(outputs.size)
@@ -57,7 +62,8 @@ class SoftmaxCrossEntropy(Loss):
         if self.class_weights is None and not self.label_smoothing and self.ignore_index is None:
             plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.training)))
         else:
-            weights = plan.constant(*(self.class_weights or [1.0] * outputs.size))
+            given = self.class_weights  # "balanced" will be numbers before anything runs; here it takes as much memory
+            weights = plan.constant(*(given if isinstance(given, list) else [1.0] * outputs.size))
             shares = plan.constant(1 - self.label_smoothing, self.label_smoothing / outputs.size)
             ignored = _NO_LABEL if self.ignore_index is None else self.ignore_index
             plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(plan.training), weights, shares, ignored))

@@ -69,7 +69,7 @@ def _activation_faults(spec: TrainingSpec, loss: LossSpec) -> Iterator[Fault]:
 
 def _softmax_faults(spec: TrainingSpec, loss: SoftmaxCrossEntropy, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
     name, at_units = short(target.name), _units_pointer(spec)
-    if loss.class_weights is not None and len(loss.class_weights) != outputs:
+    if isinstance(loss.class_weights, list) and len(loss.class_weights) != outputs:
         message = (
             f"class_weights has one number per class: the last layer has {counted(outputs, 'output')}, got {len(loss.class_weights):,}"
         )

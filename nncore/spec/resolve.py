@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from math import prod
+
+import numpy as np
 
 from nncore.errors import InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
 from nncore.layers.given import largest_of
 from nncore.layers.layer import Layer
-from nncore.losses import LossSpec
+from nncore.losses import LossSpec, SoftmaxCrossEntropy
 from nncore.metrics import METRICS, MetricName
 from nncore.optimizers import OptimizerSpec
 from nncore.spec.columns import LARGEST, check_magnitudes, input_columns, input_shape_of, target_column
@@ -21,7 +23,7 @@ from nncore.spec.preprocessing import preprocessed
 from nncore.spec.resolved import ResolvedSpec, ResolvedValidation, Sizes
 from nncore.spec.sizes import sizes_of
 from nncore.spec.training import TrainingSpec
-from nncore.split import validation_size
+from nncore.split import split_rows, validation_size
 from nncore.table.column import ColumnInfo
 
 OF_THE_DATA = frozenset({"inputs", "target", "validation"})
@@ -32,11 +34,18 @@ _BEYOND_COUNTING = 2**40
 
 
 def resolve(
-    spec: TrainingSpec, columns: Sequence[ColumnInfo], rows: int, limits: Limits, *, unread: AbstractSet[str] = frozenset()
+    spec: TrainingSpec,
+    columns: Sequence[ColumnInfo],
+    rows: int,
+    limits: Limits,
+    *,
+    unread: AbstractSet[str] = frozenset(),
+    values: Callable[[str], np.ndarray] | None = None,
 ) -> ResolvedSpec:
     """`spec` with every default written in for data of these columns, and its sizes. The seed is drawn if none was given.
 
     A batch_size beyond the number of training rows becomes that number. Nothing large is allocated, whatever the spec says.
+    values: gives all rows of a column, by name; asked only for the target, and only where classes are to be balanced.
     unread: fields that are at fault already and hold something else here (see read_spec); what depends on them is not judged.
     Raises InvalidSpec with all faults, their pointers relative to the training spec; always where something is unread.
     """
@@ -70,6 +79,11 @@ def resolve(
 
     if faults or unread or target is None or loss is None or output_shape is None or sizes is None:
         raise InvalidSpec(fault for fault in faults.found if fault.pointer[1:].partition("/")[0] not in unread)
+    seed = secrets.randbelow(2**31) if spec.seed is None else spec.seed
+    if isinstance(loss, SoftmaxCrossEntropy) and loss.class_weights == "balanced":
+        if values is None:
+            raise TypeError("balanced class weights are counted: resolve needs `values`")
+        loss = loss.balanced(_training_labels(values(target.name), validation, rows, seed), prod(output_shape))
     return ResolvedSpec(
         network=spec.network,
         inputs=[column.name for column in inputs],
@@ -79,7 +93,7 @@ def resolve(
         batch_size=min(spec.batch_size, sizes.training_rows),
         epochs=spec.epochs,
         early_stopping=spec.early_stopping,
-        seed=secrets.randbelow(2**31) if spec.seed is None else spec.seed,
+        seed=seed,
         shuffle=spec.shuffle,
         dtype=spec.dtype,
         validation=validation,
@@ -211,3 +225,11 @@ def _validation(spec: TrainingSpec, of_classes: bool | None, rows: int, faults: 
         faults.add("/validation/fraction", "no_training_rows", message, expected="at least one training row", got="none")
     stratified = bool(of_classes) if asked.stratified is None else asked.stratified
     return ResolvedValidation(fraction=asked.fraction, stratified=stratified), held_out
+
+
+def _training_labels(labels: np.ndarray, validation: ResolvedValidation | None, rows: int, seed: int) -> np.ndarray:
+    """The labels of the rows that will be trained on, int64."""
+    if validation is not None:
+        training_rows, _ = split_rows(rows, validation.fraction, seed, labels if validation.stratified else None)
+        labels = labels[training_rows]
+    return labels.astype(np.int64)

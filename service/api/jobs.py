@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any
 
 from flask import Response, request
@@ -16,6 +17,7 @@ from service.api import idempotency
 from service.api.access_log import about
 from service.api.answers import answer, encode, etag, is_known, not_modified
 from service.api.authentication import needs, tenant_id
+from service.api.columns import values
 from service.api.context import Context, context
 from service.api.examples import JOBS
 from service.api.job_document import JobDocument, document
@@ -208,8 +210,7 @@ def resolved(here: Context, document: dict[str, Any]) -> tuple[JobBody, Resolved
     """
     body, unread, faults = read_spec(JobBody, document, dataset="")
     found = list(faults)
-    columns: list[ColumnInfo] = []
-    rows = 1
+    dataset, columns, rows = None, list[ColumnInfo](), 1
     if "dataset" in unread:
         unread |= OF_THE_DATA
     else:
@@ -220,7 +221,8 @@ def resolved(here: Context, document: dict[str, Any]) -> tuple[JobBody, Resolved
             unread |= OF_THE_DATA
             found.append(Fault("/dataset", "not_found", str(error), "the id of a dataset", error.identifier))
     try:
-        return body, resolve(body, columns, rows, limits(here.settings), unread=unread)
+        of_data = partial(values, here.store, dataset) if dataset else None
+        return body, resolve(body, columns, rows, limits(here.settings), unread=unread, values=of_data)
     except InvalidSpec as refused:
         found += refused.faults
     if [fault.code for fault in found] == ["not_found"]:

@@ -9,9 +9,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from nncore.faults import one_of
 from nncore.layers import LayerSpec
+from nncore.schedules import ScheduleSpec
 from nncore.spec import TrainingSpec, faults_of
 
 LAYER_TYPES = one_of(layer.model_fields["type"].default for layer in get_args(get_args(LayerSpec)[0]))
+SCHEDULE_TYPES = one_of(schedule.model_fields["type"].default for schedule in get_args(get_args(ScheduleSpec)[0]))
 LAYERS = [{"type": "dense", "units": 1}]
 GOOD: dict[str, Any] = {"network": {"layers": LAYERS}, "target": "y"}
 
@@ -66,7 +68,7 @@ def layer(**fields: Any) -> dict[str, Any]:
         ({**GOOD, "optimizer": {"type": "adam", "learning_rate": 0}}, "/optimizer/learning_rate", "out_of_range",
          "learning_rate: expected more than 0, got 0"),
         ({**GOOD, "optimizer": {"type": "adam", "schedule": {"type": "cosin"}}}, "/optimizer/schedule/type", "unknown_type",
-         'unknown schedule type "cosin": expected "constant", "step", "exponential", "cosine" or "one_cycle". Did you mean "cosine"?'),
+         f'unknown schedule type "cosin": expected {SCHEDULE_TYPES}. Did you mean "cosine"?'),
         (layer(bias_initialiser={"type": "he"}), "/network/layers/1/bias_initialiser/type", "unknown_type",
          'unknown initialiser type "he": expected "normal", "zeros" or "constant"'),
         ({**GOOD, "loss": {"type": "mse"}}, "/loss/type", "unknown_type",

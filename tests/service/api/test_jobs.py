@@ -77,6 +77,15 @@ def test_a_fault_points_at_what_the_user_wrote(service: Service, fields: dict[st
     assert rows(service)[:2] == [0, 0]
 
 
+def test_balanced_class_weights_are_echoed_as_numbers(service: Service) -> None:
+    dataset = service.dataset({"columns": {"x": [1, 2, 3, 4], "y": ["a", "b", "a", "a"]}})
+    loss = {"type": "softmax_cross_entropy", "class_weights": "balanced"}
+    spec = service.spec(dataset=dataset, network={"layers": [{"type": "dense", "units": 2}]}, loss=loss)
+    response = service.api.post("/v1/jobs", json=spec)
+    assert response.status_code == 202, response.text
+    assert response.json["spec"]["loss"]["class_weights"] == [4 / 6, 4 / 2]
+
+
 def test_training_through_a_step_is_refused_with_reason_and_remedy(service: Service) -> None:
     layers = [{"type": "dense", "units": 2, "activation": "step"}, DENSE]
     (fault,) = service.api.post("/v1/jobs", json=service.spec(network={"layers": layers})).json["errors"]
