@@ -60,7 +60,8 @@ class Bar:
         if self._progress is None:
             columns = (TextColumn("    {task.description}", markup=False), self._column, TextColumn("{task.percentage:3.0f}%"))
             self._progress = Progress(*columns, TextColumn("{task.fields[text]}", markup=False), console=self._console, transient=True)
-            self._task = self._progress.add_task(title, total=1.0, completed=fraction, text=text)
+            self._task = self._progress.add_task(title, total=1.0, text=text)
+            self._progress.update(self._task, completed=fraction)
             self._progress.start()
         self._progress.update(self._task, completed=fraction, text=text, description=title, refresh=True)
 
