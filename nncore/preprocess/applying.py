@@ -11,6 +11,7 @@ import numpy as np
 from nncore.faults import Faults
 from nncore.preprocess.one_hot import FittedOneHot
 from nncore.preprocess.routes import Route, by_route, route_of
+from nncore.preprocess.step import FittedFeatures, FittedMaker
 from nncore.table import Column
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Preprocessing:
 
     def __init__(self, steps: Sequence[FittedPreprocess], names: Sequence[str], item_shapes: Sequence[Shape | None]) -> None:
         self.steps, self.names, self.item_shapes = steps, tuple(names), tuple(item_shapes)
+        self._of_features = {number: step for number, step in enumerate(steps) if isinstance(step, FittedFeatures)}
+        self._makers = {number: step for number, step in enumerate(steps) if isinstance(step, FittedMaker)}
         if len(self.names) != len(self.item_shapes):
             raise ValueError(f"{len(self.names)} inputs, but {len(self.item_shapes)} shapes")
         for step in steps:
@@ -36,14 +39,18 @@ class Preprocessing:
         routes = {name: route_of(name, steps) for name in names}
         self._runs = list(by_route(self.names, routes.__getitem__))
         self.features = sum(self._features(name, shape, routes[name]) for name, shape in zip(self.names, self.item_shapes, strict=True))
-        self._numbers = [{number: steps[number].numbers(*run) for number in (*route.before, *route.after)} for route, run in self._runs]
+        self._numbers = [
+            {number: self._of_features[number].numbers(*run) for number in (*route.before, *route.after)} for route, run in self._runs
+        ]
 
     def _features(self, name: str, shape: Shape | None, route: Route) -> int:
         for number in (*route.before, *(() if route.maker is None else (route.maker,)), *route.after):
-            step = self.steps[number]
-            if shape is None and not step.makes_features:
-                raise ValueError(f"a fitted {step.type} step is of the column {name!r}, which holds text")
-            shape = step.shape_after(name, shape)
+            if number in self._makers:
+                shape = self._makers[number].shape_after(name, shape)
+            elif shape is None:
+                raise ValueError(f"a fitted {self.steps[number].type} step is of the column {name!r}, which holds text")
+            else:
+                shape = self._of_features[number].shape_after(name, shape)
         if shape is None:
             raise ValueError(f"the column {name!r} holds text, and no step makes numbers of it")
         return prod(shape)
@@ -63,7 +70,7 @@ class Preprocessing:
         by_name = {column.name: column for column in columns}
         runs = [[by_name[name] for name in run] for _, run in self._runs]
         makes = [
-            None if route.maker is None else self.steps[route.maker].make(run[0].name, run[0].categories)
+            None if route.maker is None else self._makers[route.maker].make(run[0].name, run[0].categories)
             for (route, _), run in zip(self._runs, runs, strict=True)
         ]
 
@@ -75,11 +82,11 @@ class Preprocessing:
                 else:
                     values = run[0].values[rows]
                 for number in route.before:
-                    self.steps[number].apply(values, numbers[number])
+                    self._of_features[number].apply(values, numbers[number])
                 if make is not None:
                     values = make(values).astype(np.float64)
                 for number in route.after:
-                    self.steps[number].apply(values, numbers[number])
+                    self._of_features[number].apply(values, numbers[number])
                 parts.append(values)
             return np.column_stack(parts)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nncore.preprocess.routes import FEATURES_AT_ONCE, by_route, route_of
-from nncore.preprocess.step import Item, Make
+from nncore.preprocess.step import FeatureStep, Item, Make, Maker
 from nncore.table import Column
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class _Fitting:
     """Steps while they are being fitted; `fitted`: for each of them, what was found, by column."""
 
     def __init__(self, steps: Sequence[PreprocessSpec], training_rows: np.ndarray) -> None:
-        self.steps, self.training_rows = steps, training_rows
+        self._of_features = {number: step for number, step in enumerate(steps) if isinstance(step, FeatureStep)}
+        self._makers = {number: step for number, step in enumerate(steps) if isinstance(step, Maker)}
+        self._training_rows = training_rows
         self.fitted: list[dict[str, Any]] = [{} for _ in steps]
 
     def features(self, parts: Sequence[_Part], through: Sequence[int], into: np.ndarray | None) -> None:
@@ -82,7 +84,7 @@ class _Fitting:
             at += width
 
     def _fit(self, number: int, values: np.ndarray, group: Sequence[_Part]) -> None:
-        step, rows = self.steps[number], self.training_rows
+        step, rows = self._of_features[number], self._training_rows
         training = values if len(rows) == len(values) else values.T.take(rows, axis=1).T
         numbers = step.fit(training, np.concatenate([part.channels for part in group]))
         step.fitted({}).apply(values, numbers)
@@ -98,10 +100,10 @@ class _Fitting:
         """Fits a maker to a column, and the steps in front of it; what makes the features, and their shape."""
         if before:
             self.features(list(_parts(column)), before, None)
-        step, item = self.steps[number], Item.of(column.info())
+        step, item = self._makers[number], Item.of(column.info())
         for each in before:
-            item = self.steps[each].item_after(item)
-        blocks = self.blocks(column, before, item.features, self.training_rows)
+            item = self._of_features[each].item_after(item)
+        blocks = self.blocks(column, before, item.features, self._training_rows)
         self.fitted[number][column.name] = step.fit(item, column.categories, (values for _, values in blocks))
         fitted = step.fitted({column.name: self.fitted[number][column.name]})
         return fitted.make(column.name, column.categories), step.item_after(item).shape
@@ -110,7 +112,7 @@ class _Fitting:
         self, column: Column, before: Sequence[int], width: int, of: np.ndarray | None = None
     ) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
         """Blocks of rows, of `of` or all, as a maker takes them: which they are, and their values. width: numbers made of a row."""
-        applied = [(self.steps[number].fitted({column.name: self.fitted[number][column.name]})) for number in before]
+        applied = [self._of_features[number].fitted({column.name: self.fitted[number][column.name]}) for number in before]
         features = prod(column.item_shape)
         at_once = max(1, _NUMBERS_AT_ONCE // max(width, features))
         for first in range(0, len(column.values) if of is None else len(of), at_once):

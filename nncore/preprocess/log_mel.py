@@ -18,8 +18,8 @@ Sources: Davis and Mermelstein, 1980; Young et al., The HTK Book; Slaney, Audito
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from math import exp, log
+from collections.abc import Callable, Iterator, Mapping
+from math import exp, log, log10
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -76,7 +76,7 @@ class Bands(Definition):
         rising = (hertz[:, None] - edges[:-2]) / width[:-1]
         falling = (edges[2:] - hertz[:, None]) / width[1:]
         triangles = np.maximum(0.0, np.minimum(rising, falling))
-        return triangles * (2.0 / (edges[2:] - edges[:-2])) if self.mel_scale == "slaney" else triangles
+        return np.asarray(triangles * (2.0 / (edges[2:] - edges[:-2])) if self.mel_scale == "slaney" else triangles)
 
 
 def _slaney_mel(hertz: float) -> float:
@@ -87,10 +87,16 @@ def _slaney_hertz(mel: float) -> float:
     return mel * 200 / 3 if mel < 15 else 1000 * exp((mel - 15) * log(6.4) / 27)
 
 
-_SCALES = {
-    "htk": (lambda hertz: 2595 * log(1 + hertz / 700) / log(10), lambda mel: 700 * (exp(mel * log(10) / 2595) - 1)),
-    "slaney": (_slaney_mel, _slaney_hertz),
-}
+def _htk_mel(hertz: float) -> float:
+    return 2595 * log10(1 + hertz / 700)
+
+
+def _htk_hertz(mel: float) -> float:
+    return 700 * (exp(mel * log(10) / 2595) - 1)
+
+
+_Scale = Callable[[float], float]
+_SCALES: dict[MelScale, tuple[_Scale, _Scale]] = {"htk": (_htk_mel, _htk_hertz), "slaney": (_slaney_mel, _slaney_hertz)}
 
 
 class LogMel(Bands, Maker):

@@ -9,7 +9,7 @@ While training, what is unknown is 0 in every feature; `unknown` says what becom
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -67,21 +67,21 @@ class OneHot(Maker):
     def item_after(self, item: Item) -> Item:
         return Item((len(self._places(item)),))
 
-    def _places(self, item: Item) -> list[str] | list[int]:
+    def _places(self, item: Item) -> Sequence[str | int]:
         """The category of each feature."""
         if self.categories is not None:
             return self.categories
         if item.info is None:
             raise TypeError("categories are those of a column of the data")
         if item.info.categories is not None:
-            return list(item.info.categories)
-        return list(range(int(item.info.minimum or 0), int(item.info.maximum or 0) + 1))
+            return item.info.categories
+        return range(int(item.info.minimum or 0), int(item.info.maximum or 0) + 1)
 
     def fit(self, item: Item, texts: tuple[str, ...] | None, training: Iterator[np.ndarray]) -> Any:
         places = self._places(item)
         if self.categories is not None:
-            return {"categories": places}
-        first = 0 if texts is not None else places[0]
+            return {"categories": list(places)}
+        first = int(places[0]) if texts is None else 0
         seen = np.zeros(len(places), dtype=bool)
         for values in training:
             seen[values.reshape(-1).astype(np.int64) - first] = True
@@ -123,9 +123,14 @@ class FittedOneHot(FittedMaker):
     def _places_of(self, name: str, values: np.ndarray, texts: tuple[str, ...] | None) -> np.ndarray:
         """Where the category of each row is; -1 where it is unknown."""
         place = {category: at for at, category in enumerate(self.columns[name].categories) if category is not None}
-        asked, which = (texts, values.reshape(-1)) if texts is not None else np.unique(values, return_inverse=True)
-        known = np.array([place.get(each, -1) for each in (asked if texts is not None else asked.tolist())], dtype=np.int64)
-        return np.asarray(known[which.reshape(-1).astype(np.int64)])
+        asked: Sequence[Any]
+        if texts is not None:
+            asked, which = texts, values
+        else:
+            numbers, which = np.unique(values, return_inverse=True)
+            asked = numbers.tolist()
+        known = np.array([place.get(each, -1) for each in asked], dtype=np.int64)
+        return np.asarray(known[which.reshape(-1)])
 
     def shape_after(self, name: str, shape: tuple[int, ...] | None) -> tuple[int, ...]:
         if self.columns[name].of_texts != (shape is None) or shape:

@@ -91,3 +91,32 @@ def test_predictors_make_room_for_newer_ones() -> None:
     get("whole house", 1000)
     get("whole house", 1000)
     assert loaded[4:] == ["whole house"], "the largest one is kept too, while it is the newest"
+
+
+def test_texts_are_answered_as_they_were_trained_on(service: Service) -> None:
+    """Categories and sentences go in; a category that nobody knows is named with its row."""
+    columns = {
+        "colour": ["red", "green", "blue", "red"] * 10,
+        "note": ["it stops", "it goes", "it waits", "it never stops"] * 10,
+        "go": [0, 1, 1, 0] * 10,
+    }
+    spec = {
+        "dataset": service.dataset({"columns": columns}),
+        "inputs": ["colour", "note"],
+        "target": "go",
+        "network": {"layers": [{"type": "dense", "units": 1}]},
+        "loss": None,
+        "preprocess": [
+            {"type": "one_hot", "columns": ["colour"], "unknown": "refuse"},
+            {"type": "bag_of_words", "columns": ["note"], "size": 64},
+        ],
+    }
+    job = service.job(**spec, epochs=60, optimizer={"type": "adam", "learning_rate": 0.05})
+    service.work()
+    assert service.api.get(f"/v1/jobs/{job}").json["spec"]["item_shapes"] == [None, None]
+    url = f"/v1/jobs/{job}/predict"
+    answer = service.api.post(url, json={"inputs": {"colour": ["red", "green"], "note": ["it stops", "goes, it goes!"]}})
+    assert answer.json["labels"] == [0, 1]
+    assert service.api.post(url, json={"inputs": [["red", "it stops"], ["green", "goes, it goes!"]]}).json == answer.json
+    response = service.api.post(url, json={"inputs": [["red", "it stops"], ["pink", "goes"]]})
+    assert (response.status_code, response.json["errors"][0]["pointer"]) == (422, "/inputs/1/0")
