@@ -56,6 +56,8 @@ class TrainingData:
             preprocessing = fit_and_apply(inputs, [table[name] for name in spec.inputs], spec.preprocess, training_rows)
         except ValueError as error:
             raise InvalidData(Fault("", "wrong_inputs", f"the inputs are not those that the spec was resolved for: {error}")) from None
+        if refused := spec.network.refuses(inputs.reshape(table.rows, *spec.input_shape)):
+            raise InvalidData(refused.under("/inputs"))
         return cls(inputs.reshape(table.rows, *spec.input_shape), targets, labels, training_rows, validation_rows, preprocessing)
 
 

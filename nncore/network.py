@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
 from nncore.definition import Definition
+from nncore.errors import Fault, InvalidSpec
+from nncore.faults import short
 from nncore.layers import LayerSpec
 from nncore.layers.layer import Layer, Shape, every_layer, shapes_through
 from nncore.layers.nesting import MOST_LAYERS, bounded
@@ -29,7 +32,17 @@ class NetworkSpec(Definition):
 
     def shapes(self, input_shape: Sequence[int]) -> list[Shape]:
         """The shape of one item before the first layer and after each one. Raises InvalidSpec naming the layer that does not fit."""
+        for at, layer in self.every_layer():
+            if layer.first_only and at != "/layers/0":
+                message = (
+                    f"{short(layer.model_dump(include={'type'})['type'])} reads the inputs of a network, so it can only be its first layer"
+                )
+                raise InvalidSpec(Fault(at, "not_first", message, "/layers/0", at))
         return shapes_through(self.layers, tuple(input_shape), most=inf)  # its user knows limits
+
+    def refuses(self, inputs: np.ndarray, first: int = 0) -> Fault | None:
+        """What of the inputs (rows, *input_shape) the first layer cannot take, or None: the pointer names the row, from `first` on."""
+        return self.layers[0].refuses(inputs, first)
 
     def every_layer(self) -> Iterator[tuple[str, Layer]]:
         """Each layer with its JSON pointer, those within others too."""

@@ -86,6 +86,8 @@ class Predictor:
             with np.errstate(over="ignore"):
                 inputs = apply(rows).astype(self._machine.dtype)
             self._refuse_overflow(inputs, "inputs", first)
+            if refused := self.artifact.network.refuses(inputs.reshape(len(inputs), *self.artifact.input_shape), first):
+                raise InvalidData(refused.under("/inputs"))
             with self._turn:
                 self._machine.run_blocks(sums, Rows.of(inputs), np.arange(len(inputs)), outputs[rows])
             self._refuse_overflow(outputs[rows], "outputs", first)

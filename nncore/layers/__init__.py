@@ -12,12 +12,14 @@ from nncore.layers.batch_norm import BatchNorm
 from nncore.layers.convolution import Conv1d, Conv2d
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
+from nncore.layers.embedding import Embedding
 from nncore.layers.flatten import Flatten
 from nncore.layers.global_pool import GlobalPool
 from nncore.layers.gru import GRU
 from nncore.layers.layer_norm import LayerNorm
 from nncore.layers.lstm import LSTM
 from nncore.layers.max_pool import MaxPool
+from nncore.layers.mean_over_sequence import MeanOverSequence
 from nncore.layers.parallel import Parallel
 from nncore.layers.reshape import Reshape
 from nncore.layers.residual import Residual
@@ -40,7 +42,9 @@ LayerSpec = Annotated[
     | AveragePool
     | GlobalPool
     | LayerNorm
-    | BatchNorm,
+    | BatchNorm
+    | Embedding
+    | MeanOverSequence,
     Field(discriminator="type"),
 ]  # fmt: skip
 
@@ -58,11 +62,13 @@ __all__ = [
     "Conv2d",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalPool",
     "LayerNorm",
     "LayerSpec",
     "MaxPool",
+    "MeanOverSequence",
     "Parallel",
     "Reshape",
     "Residual",

@@ -44,7 +44,7 @@ def applied_in_place(activation: ActivationName) -> bool:
 
 def lower_activation(plan: Plan, x: Value, activation: ActivationName) -> Value:
     """Append the activation as rows of its own; x stays as it is."""
-    y, units = plan.value(*x.shape), x.shape[-1] if x.shape else 1
+    y, units = plan.value(*x.shape)._replace(mask=x.mask), x.shape[-1] if x.shape else 1
     sizes = (x.size // max(units, 1), units, ACTIVATION_CODES[activation])
     plan.forward.append((activation_forward, x.at, y.at, *sizes))
     if x.gradient != NOWHERE:

@@ -31,7 +31,7 @@ class Dropout(Layer):
         plan.module()
         if not plan.training or self.rate == 0:
             return x
-        y = plan.value(*x.shape)
+        y = plan.value(*x.shape)._replace(mask=x.mask)
         choice = (x.size, plan.random_layer(), round(self.rate * 2**32), plan.constant(1 / (1 - self.rate)))
         plan.forward.append((dropout, x.at, y.at, *choice))
         if x.gradient != NOWHERE:

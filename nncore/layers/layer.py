@@ -16,6 +16,8 @@ from nncore.errors import Fault, InvalidSpec
 from nncore.faults import short
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from nncore.machine.plan import Plan, Value
 
 Shape = tuple[int, ...]
@@ -30,6 +32,9 @@ class Layer(Definition):
 
     fewest_rows: ClassVar[int] = 1
     """How many rows a batch must have to be trained on."""
+
+    first_only: ClassVar[bool] = False
+    """Whether it reads what comes in from outside, and nothing that a layer gives."""
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -50,6 +55,13 @@ class Layer(Definition):
 
     def untrainable(self) -> str | None:
         """Why the layer cannot be trained, with the remedy; None when it can."""
+        return None
+
+    def refuses(self, inputs: np.ndarray, first: int = 0) -> Fault | None:
+        """What of the inputs (rows, *input_shape) of a network the layer, its first, cannot take: the pointer names the row.
+
+        first: the number of the first of these rows among all.
+        """
         return None
 
     def without_parameters(self) -> Self:

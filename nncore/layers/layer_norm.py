@@ -56,7 +56,7 @@ class LayerNorm(Layer):
         plan.forward.append((layer_norm_forward, x.at, weight[0], bias[0], y.at, *sizes, plan.constant(self.epsilon)))
         if plan.training:
             plan.backward.append([(layer_norm_backward, x.at, x.gradient, *weight, bias[1], y.gradient, *sizes)])
-        return y
+        return y._replace(mask=x.mask)
 
 
 class Affine(Protocol):

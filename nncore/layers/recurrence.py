@@ -22,7 +22,7 @@ from nncore.errors import Fault, InvalidSpec
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.exponential import exponential, tangent
 from nncore.machine.kernels import Array, Kernel, jit
-from nncore.machine.plan import Plan, Value
+from nncore.machine.plan import NOWHERE, Plan, Value
 
 MOST_UNITS = 2**20
 
@@ -82,7 +82,7 @@ class Recurrent(Layer):
             group.append((backward, x.gradient, first.at, first.gradient, y.gradient, *sizes))
         if plan.training:
             plan.backward.append(group)  # the backward direction adds to the gradient that the forward one wrote
-        return y
+        return y._replace(mask=x.mask if every else NOWHERE)
 
 
 @jit

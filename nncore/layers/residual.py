@@ -66,7 +66,7 @@ class Residual(Layer):
                 plan.backward.append([(copy, y.gradient, changed.gradient, x.size)])
             if x.gradient != NOWHERE:
                 last.append((add, x.gradient, y.gradient, x.gradient, x.size))
-        return y
+        return y._replace(mask=x.mask)
 
 
 @kernel

@@ -52,11 +52,15 @@ class Place(NamedTuple):
 
 
 class Value(NamedTuple):
-    """An activation: where it lies, where its gradient lies (or NOWHERE), and the shape of one item. Items lie one after the other."""
+    """An activation: where it lies, where its gradient lies (or NOWHERE), and the shape of one item. Items lie one after the other.
+
+    mask: of a sequence, where a number for each step of each row lies, 1, or 0 where the step is padding; NOWHERE if all count.
+    """
 
     at: Place | int
     gradient: Place | int
     shape: tuple[int, ...]
+    mask: Place | int = NOWHERE
 
     @property
     def size(self) -> int:

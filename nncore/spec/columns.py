@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nncore.faults import Faults, did_you_mean, one_of, pointer, short
-from nncore.preprocess import Item
+from nncore.preprocess import Item, PreprocessSpec
 from nncore.spec.training import TrainingSpec
 from nncore.table.column import ColumnInfo
 
@@ -58,6 +58,23 @@ def check_magnitudes(spec: TrainingSpec, columns: Sequence[ColumnInfo], faults: 
             at = "/target" if column.name == spec.target else at
             message = f"the column {short(column.name)} holds {largest:g}: {spec.dtype} takes numbers up to {most:g}; scale it down{remedy}"
             faults.add(at, "too_large_number", message, expected=f"at most {most:g}", got=f"{largest:g}")
+
+
+def check_tokens(spec: TrainingSpec, columns: Sequence[ColumnInfo], preprocess: Sequence[PreprocessSpec], faults: Faults) -> None:
+    """An embedding looks up whole numbers below its vocabulary. What preprocessing makes of a column is seen when data is prepared."""
+    vocabulary: int | None = getattr(spec.network.layers[0], "vocabulary", None)
+    as_they_are = [column for column in columns if not any(column.name in (step.columns or ()) for step in preprocess)]
+    for column in as_they_are if vocabulary is not None else ():
+        fits = column.integral and (column.minimum or 0) >= 0 and (column.maximum or 0) < (vocabulary or 0)
+        if column.categories is None and not fits:
+            got = f"{'' if column.integral else 'fractions, '}numbers from {column.minimum:g} to {column.maximum:g}"
+            wanted = f"whole numbers from 0 to {(vocabulary or 0) - 1:,}"
+            at = pointer("inputs", *([spec.inputs.index(column.name)] if spec.inputs else []))
+            message = (
+                f"the column {short(column.name)} holds {got}, but an embedding of {vocabulary:,} tokens takes {wanted}; "
+                "number the tokens from 0, or raise its vocabulary"
+            )
+            faults.add(at, "no_such_token", message, expected=wanted, got=got)
 
 
 def input_shape_of(spec: TrainingSpec, items: Sequence[Item]) -> tuple[int, ...]:

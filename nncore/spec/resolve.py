@@ -16,7 +16,7 @@ from nncore.layers.layer import Layer
 from nncore.losses import LossSpec, SoftmaxCrossEntropy
 from nncore.metrics import METRICS, MetricName
 from nncore.optimizers import OptimizerSpec
-from nncore.spec.columns import LARGEST, check_magnitudes, input_columns, input_shape_of, target_column
+from nncore.spec.columns import LARGEST, check_magnitudes, check_tokens, input_columns, input_shape_of, target_column
 from nncore.spec.limits import Limits
 from nncore.spec.loss import choose_loss, loss_faults
 from nncore.spec.preprocessing import preprocessed
@@ -58,6 +58,8 @@ def resolve(
     preprocess, items = preprocessed(spec, inputs, of_inputs) if asks_known else ([], [])
     faults.extend(of_inputs.found)
     check_magnitudes(spec, [*inputs, *([target] if target else [])], faults)
+    if "network" not in unread and asks_known:
+        check_tokens(spec, inputs, preprocess, faults)
     input_shape = input_shape_of(spec, items)
     output_shape = None
     if "network" not in unread:

@@ -48,6 +48,8 @@ class OneStep:
         self.parameters = self.machine.parameters.copy()
         random, outputs = np.random.default_rng(seed), self.network.output_shape(input_shape)[0]
         inputs = random.standard_normal((rows, *input_shape)).astype(dtype)
+        if (vocabulary := layers[0].get("vocabulary")) is not None:
+            inputs = random.integers(0, vocabulary, inputs.shape).astype(dtype)
         targets = random.random((rows, outputs)).astype(dtype)
         self.labels, self.targets, self.inputs = random.integers(0, outputs, rows), targets, inputs
         self.rows = Rows.of(inputs, targets, self.labels)
@@ -148,6 +150,19 @@ def torch_network() -> Callable[..., Any]:
         names = {"max": ("AdaptiveMaxPool1d", "AdaptiveMaxPool2d"), "average": ("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")}
         return [getattr(nn, names[layer.kind][len(shape) - 2])(1), nn.Flatten()]
 
+    masks: list[Any] = []  # what the last embedding that ran calls padding
+
+    class Embedding(torch.nn.Embedding):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            counts = torch.ones_like(x) if self.padding_idx is None else (x != self.padding_idx).to(x)
+            masks[:] = [counts.unsqueeze(2)]
+            return super().forward(x.long())
+
+    class MeanOverSequence(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            counts = masks[0] if masks else torch.ones_like(x)
+            return (x * counts).sum(1) / counts.sum(1).clamp(min=1)
+
     def recurrent(layer: Any, features: int) -> Any:
         """torch's layer, which also gives its state and reads time first unless told otherwise, made to give what ours gives."""
         kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[layer.type]
@@ -209,6 +224,10 @@ def torch_network() -> Callable[..., Any]:
             elif layer.type == "batch_norm":
                 kind = [nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d][len(shape) - 1]
                 modules.append(kind(shape[0], layer.epsilon, layer.momentum, layer.affine))
+            elif layer.type == "embedding":
+                modules.append(Embedding(layer.vocabulary, layer.dimensions, padding_idx=layer.padding_index))
+            elif layer.type == "mean_over_sequence":
+                modules.append(MeanOverSequence())
             elif layer.type == "residual":
                 modules.append(Residual(sequential(layer.layers, shape)))
             elif layer.type == "parallel":
@@ -218,6 +237,7 @@ def torch_network() -> Callable[..., Any]:
         return torch.nn.Sequential(*modules)
 
     def build(network: NetworkSpec, input_shape: tuple[int, ...], vector: np.ndarray) -> Any:
+        masks.clear()
         model = sequential(network.layers, input_shape).double()
         buffers = [name for name, _ in model.named_buffers() if not name.endswith("num_batches_tracked")]
         names = [*(name for name, _ in model.named_parameters()), *buffers]

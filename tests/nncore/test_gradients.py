@@ -69,7 +69,8 @@ AXES: dict[str, list[dict[str, Any]]] = {
     "global_pool": [WIDE[1], PICTURE],
     "reshape": [WIDE[0]],
 }
-# Layers that read sequences, behind one of their own type that gives the state after every step.
+# Layers that read sequences, behind one that gives the state after every step: of their own type, unless it has no state.
+BEFORE: dict[str, dict[str, Any]] = {"mean_over_sequence": {"type": "rnn", "units": 3, "output": "all"}}
 SEQUENCE_CASES: dict[str, list[dict[str, Any]]] = {
     name: [
         {"type": name, "units": 2},
@@ -79,7 +80,20 @@ SEQUENCE_CASES: dict[str, list[dict[str, Any]]] = {
     ]
     for name in ("lstm", "gru", "rnn")
 }
+SEQUENCE_CASES["mean_over_sequence"] = [{"type": "mean_over_sequence"}]
 SEQUENCE_CASES["rnn"].append({"type": "rnn", "units": 3, "nonlinearity": "relu"})
+# Layers that read the inputs, and so come first.
+FIRST_CASES: dict[str, list[dict[str, Any]]] = {
+    "embedding": [
+        {"type": "embedding", "vocabulary": 4, "dimensions": 3},
+        {"type": "embedding", "vocabulary": 3, "dimensions": 2, "padding_index": 1},
+    ]
+}
+KEEPING = [
+    {"type": "layer_norm"},
+    {"type": "gru", "units": 3, "output": "all"},
+    {"type": "residual", "layers": [{"type": "activation", "activation": "gelu"}]},
+]
 ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
 LOSS_CASES = ["mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", "softmax_cross_entropy"]
 
@@ -89,7 +103,7 @@ def types_of(union: Any) -> set[str]:
 
 
 def test_every_layer_activation_and_loss_has_a_gradient_case() -> None:
-    assert {*LAYER_CASES, *SEQUENCE_CASES} == types_of(LayerSpec)
+    assert {*LAYER_CASES, *SEQUENCE_CASES, *FIRST_CASES} == types_of(LayerSpec)
     assert set(LOSS_CASES) == types_of(LossSpec)
     assert {*ACTIVATION_CASES, "step"} == set(ACTIVATION_CODES)
 
@@ -120,10 +134,17 @@ NETWORKS = {
     "one-layer": [LAST],
     "dropout-first": [{"type": "dropout", "rate": 0.3}, LAST],
     **{
-        f"{name}-{number}": [{"type": name, "units": 3, "output": "all"}, layer, {"type": "flatten"}, LAST]
+        f"{name}-{number}": [BEFORE.get(name, {"type": name, "units": 3, "output": "all"}), layer, {"type": "flatten"}, LAST]
         for name, layers in SEQUENCE_CASES.items()
         for number, layer in enumerate(layers)
     },
+    **{
+        f"{name}-{number}": [layer, {"type": "flatten"}, LAST]
+        for name, layers in FIRST_CASES.items()
+        for number, layer in enumerate(layers)
+    },
+    "embedding-masked-mean": [FIRST_CASES["embedding"][1], {"type": "mean_over_sequence"}, LAST],
+    "embedding-mean-of-what-follows": [FIRST_CASES["embedding"][1], *KEEPING, {"type": "mean_over_sequence"}, LAST],
     "residual-first": [{"type": "residual", "layers": [{"type": "dense", "units": 4, "activation": "tanh"}]}, LAST],
     "residual-last": [FIRST, LAST, {"type": "residual", "layers": [{"type": "dense", "units": 3}]}],
     "parallel-first": [{"type": "parallel", "branches": [[{"type": "dense", "units": 3}], []]}, LAST],

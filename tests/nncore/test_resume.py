@@ -80,6 +80,10 @@ OPTIMIZERS = st.sampled_from(
         {"type": "adam", "learning_rate": 0.2, "schedule": {"type": "reduce_on_plateau", "patience": 0, "threshold": 0.1}},
     ]
 )
+BAG = [
+    {"type": "embedding", "vocabulary": 5, "dimensions": 3, "padding_index": 0},
+    {"type": "mean_over_sequence"},
+]
 TASKS = st.sampled_from(
     [
         ("y", 3, {"type": "softmax_cross_entropy"}),
@@ -95,17 +99,17 @@ TASKS = st.sampled_from(
 @st.composite
 def specs(draw: Any) -> dict[str, Any]:
     target, units, loss = draw(TASKS)
-    sequences = draw(st.sampled_from([False, False, True]))
+    column = draw(st.sampled_from(["x", "x", "s", "t"]))
     network = [
-        *(draw(RECURRENT) if sequences else draw(FRONTS)),
-        *draw(st.lists(HIDDEN, max_size=2 if sequences else 3)),
+        *draw({"x": FRONTS, "s": RECURRENT, "t": st.just(BAG)}[column]),
+        *draw(st.lists(HIDDEN, max_size=3 if column == "x" else 2)),
         {"type": "dense", "units": units},
     ]
     sizes = range(1, 31)
     if any(layer["type"] == "batch_norm" for layer in network):  # no batch of one of the 23 rows, or of the 16 that validation leaves
         sizes = [size for size in sizes[1:] if 1 not in (23 % size, 16 % size)]
     return {
-        "inputs": ["s" if sequences else "x"],
+        "inputs": [column],
         "target": target,
         "network": network,
         "loss": loss,
@@ -117,7 +121,7 @@ def specs(draw: Any) -> dict[str, Any]:
         "dtype": draw(st.sampled_from(["float32", "float64"])),
         "validation": draw(st.sampled_from([None, {"fraction": 0.3}])),
         "early_stopping": draw(st.sampled_from([None, None, {"patience": 1}])),
-        "preprocess": draw(st.sampled_from([[], [{"type": "standardize"}]])),
+        "preprocess": draw(st.sampled_from([[], [{"type": "standardize"}]])) if column != "t" else [],
     }
 
 
@@ -127,6 +131,7 @@ def rows() -> dict[str, Any]:
     return {
         "x": x.tolist(),
         "s": random.standard_normal((23, 3, 2)).round(3).tolist(),
+        "t": random.integers(0, 5, (23, 4)).tolist(),
         "y": random.integers(0, 3, 23).tolist(),
         "z": random.random(23).tolist(),
         "b": (x[:, 0] > 0).astype(int).tolist(),

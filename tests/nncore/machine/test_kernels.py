@@ -53,7 +53,8 @@ def test_every_kernel_has_the_one_signature(kernel: Any) -> None:
 def test_kernels_run_as_plain_python_too() -> None:
     """The gradient checks of every layer, at their tiny sizes, without the compiler."""
     tests = Path(__file__).parent.parent / "test_gradients.py"
-    layers = "dense or flatten or dropout-0 or residual-0 or parallel-0 or lstm-3 or gru-3 or rnn-3 or average or global or norm"
+    layers = "dense or flatten or dropout-0 or residual-0 or parallel-0 or lstm-3 or gru-3 or rnn-3"
+    layers += " or average or global or norm or embedding or sequence"
     chosen = f"central and ({layers} or activation-tanh or -first or activation-silu)"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rp", str(tests), "-k", chosen]
     result = subprocess.run(command, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, timeout=200)
