@@ -91,7 +91,10 @@ def test_a_migration_is_made_as_the_readme_says(tmp_path: Path) -> None:
     (commands,) = blocks("README.md", "bash", "migration")
     done = bash(commands, tmp_path, TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    (made,) = (tmp_path / "migrations" / "versions").glob("0002_*.py")
+    versions = sorted(path.name for path in (tmp_path / "migrations" / "versions").glob("0*.py"))
+    assert versions[:-1] == sorted(path.name for path in (ROOT / "migrations" / "versions").glob("0*.py"))
+    made = tmp_path / "migrations" / "versions" / versions[-1]
+    assert made.name == f"{len(versions):04d}_what_changes.py"
     assert re.search(r"def upgrade\(\)[^\n]*\n(?:.*\n)*?    pass\n", made.read_text()), "models and migrations agree"
 
 
@@ -121,8 +124,8 @@ def test_weights_behave_in_torch_as_the_readme_says(embedded) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
     model.load_state_dict(load(data))
     (step,) = json.loads(sankofa.safetensors_metadata(data)["sankofa"])["preprocessing"]
-    mean, scale = (torch.tensor(step[name]) for name in ("mean", "scale"))
-    names: dict[str, Any] = {"model": model, "inputs": torch.tensor(inputs), "mean": mean, "scale": scale}
+    fitted = {name: torch.tensor(numbers) for name, numbers in step["columns"]["x"].items()}
+    names: dict[str, Any] = {"model": model, "inputs": torch.tensor(inputs), **fitted}
     exec(line, names)
     np.testing.assert_allclose(names["outputs"].detach().numpy(), job.predict({"x": inputs}).outputs, atol=1e-5)
 
