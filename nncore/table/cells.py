@@ -1,8 +1,7 @@
 """One column of a CSV file while it is being read: its values so far, and what is wrong with them.
 
 A column of text becomes a category; what becomes of numbers says numbers.py. Which of them a column is, and which dtype holds its
-numbers, is known only at its end. So each piece is kept in the smallest dtype that gives back its numbers as they were written, and
-faults are counted here and worded at the end, one for each kind: a file with a million empty cells is one fault, at the first.
+numbers, is known only at its end. So each piece is kept in the smallest dtype that gives back its numbers as they were written.
 """
 
 from __future__ import annotations
@@ -15,23 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nncore.faults import Faults, pointer, short
+from nncore.faults import Faults, pointer
 from nncore.table.column import ColumnType
 from nncore.table.dialect import NOT_FINITE, NUMBER
 from nncore.table.limits import TableLimits
 from nncore.table.numbers import BEYOND_INT64, EXACT_IN_FLOAT32, EXACT_IN_FLOAT64, as_written, survives_float32
+from nncore.table.sightings import Kind, Sightings
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]++,[0-9]++\Z")
-
-
-@dataclass
-class Sighting:
-    """The first cell of a kind, and how many there are."""
-
-    row: int
-    line: int
-    cell: str
-    count: int = 0
 
 
 @dataclass
@@ -43,7 +33,7 @@ class ColumnReader:
     is_text: bool = False
     pieces: deque[np.ndarray] = field(default_factory=deque)
     codes: dict[str, int] = field(default_factory=dict)
-    sightings: dict[str, Sighting] = field(default_factory=dict)
+    seen: Sightings = field(default_factory=Sightings)
     is_whole: bool = True
     fits_float32: bool = True
     largest: float = 0.0
@@ -51,7 +41,7 @@ class ColumnReader:
     def take(self, cells: Sequence[str], rows: Sequence[int], lines: Sequence[int]) -> None:
         """Adds `cells`, whatever they hold. rows, lines: where each of them stands, counted from 1."""
         if not self.is_text and (numbers := _all_numbers(cells)) is not None:
-            self.sight("number", rows[0], lines[0], cells[0], len(cells))
+            self.seen.add("number", rows[0], lines[0], cells[0], len(cells))
             take_numbers([self], numbers[None])
             if self.is_whole and EXACT_IN_FLOAT64 <= np.abs(numbers).max() < BEYOND_INT64 and not self.is_faulty:
                 self.pieces[-1] = np.array([_exactly(cell) for cell in cells], dtype=np.int64)
@@ -59,7 +49,7 @@ class ColumnReader:
         kinds = [self._kind(cell.strip()) for cell in cells]
         for kind in dict.fromkeys(kinds):
             at = kinds.index(kind)
-            self.sight(kind, rows[at], lines[at], cells[at].strip(), kinds.count(kind))
+            self.seen.add(kind, rows[at], lines[at], cells[at].strip(), kinds.count(kind))
         if set(kinds) == {"text"}:
             self.is_text = True
             self.take_codes([cell.strip() for cell in cells])
@@ -81,19 +71,15 @@ class ColumnReader:
         if not self.is_faulty:
             self.pieces.append(piece)
 
-    def sight(self, kind: str, row: int, line: int, cell: str, count: int) -> None:
-        self.sightings.setdefault(kind, Sighting(row, line, cell)).count += count
-
     @property
     def is_faulty(self) -> bool:
-        kinds = self.sightings.keys()
-        return bool(kinds & {"empty", "not finite", "too large", "unreadable"}) or {"number", "text"} <= kinds or self._has_too_many_texts
+        return self.seen.are_faulty or self._has_too_many_texts
 
     @property
     def _has_too_many_texts(self) -> bool:
         return len(self.codes) > self.limits.max_categories
 
-    def _kind(self, cell: str) -> str:
+    def _kind(self, cell: str) -> Kind:
         if cell in self.codes:
             return "text"
         if not cell:
@@ -106,34 +92,13 @@ class ColumnReader:
 
     def report(self, faults: Faults) -> None:
         """Adds what is wrong with the whole column."""
-        seen = self.sightings
-        text, number = seen.get("text"), seen.get("number")
-        if text and number:
-            odd, expected = (text, "a number") if text.count <= number.count else (number, "text")
-            got = short(odd.cell) if odd is text else f"the number {odd.cell}"
-            remedy = "a column holds either numbers or text, in every row"
-            self._add(faults, odd, "mixed_column", f"{expected}, as in the rest of the column", got, remedy)
-        expected = "text" if text and not number else "a number"
-        for kind, code, wanted, said, remedy in (
-            ("empty", "empty_cell", expected, "an empty cell", "fill it in or leave the row out"),
-            ("not finite", "not_finite", expected.replace("a number", "a finite number"), None, "fill it in or leave the row out"),
-            ("too large", "too_large_number", "a number below 1.8e308", None, "scale the column down"),
-            ("unreadable", "unreadable_text", expected, None, "take the NUL characters out"),
-        ):
-            if sighting := seen.get(kind):
-                self._add(faults, sighting, code, wanted, said or short(sighting.cell), remedy)
+        self.seen.report(self.name, faults)
         if self._has_too_many_texts:
             most = f"at most {self.limits.max_categories:,} different texts"
             message = f'column "{self.name}": expected {most}, got more; leave the column out if it only names the rows'
             faults.add(pointer(self.name), "too_many_categories", message, expected=most)
-        elif text and not number and self.codes and all(map(_DECIMAL_COMMA.match, self.codes)):
-            cell = short(text.cell)
-            self._add(faults, text, "decimal_comma", "a number with a decimal point", cell, "write 1.5 instead of 1,5")
-
-    def _add(self, faults: Faults, at: Sighting, code: str, expected: str, got: str, remedy: str) -> None:
-        more = f" (and {at.count - 1:,} more in this column)" if at.count > 1 else ""
-        message = f"row {at.row} (line {at.line}), column {short(self.name)}: expected {expected}, got {got}{more}; {remedy}"
-        faults.add(pointer(self.name, at.row - 1), code, message, expected=expected, got=got)
+        elif "number" not in self.seen.first and self.codes and all(map(_DECIMAL_COMMA.match, self.codes)):
+            self.seen.add_fault(self.name, "text", "decimal_comma", "a number with a decimal point", "write 1.5 instead of 1,5", faults)
 
     @property
     def dtype(self) -> ColumnType:

@@ -10,18 +10,20 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, groupby, islice
+from operator import attrgetter
 from typing import BinaryIO
 
 import numpy as np
 
 from nncore.errors import Fault, InvalidData
 from nncore.faults import Faults, pointer, short
-from nncore.table.cells import ColumnReader, Sighting, take_numbers
+from nncore.table.cells import ColumnReader, take_numbers
 from nncore.table.column import Column
 from nncore.table.dialect import Dialect, cells_of, is_blank, sniff
 from nncore.table.limits import TableLimits
 from nncore.table.names import name_faults
 from nncore.table.numbers import EXACT_IN_FLOAT64
+from nncore.table.sightings import Sighting
 from nncore.table.table import Table
 from nncore.table.text import Block, read_blocks
 
@@ -92,7 +94,7 @@ class _Reader:
             texts = [text for text in texts if text and not text.isspace()]
         if not texts:
             return True
-        groups = [(is_text, [column for _, column in group]) for is_text, group in groupby(self._kinds(), key=lambda pair: pair[0])]
+        groups = [(is_text, list(columns)) for is_text, columns in groupby(self.columns, key=attrgetter("is_text"))]
         fields = [(str(at), object if is_text else np.float64, (len(columns),)) for at, (is_text, columns) in enumerate(groups)]
         try:
             parsed = np.loadtxt(texts, dtype=np.dtype(fields), delimiter=self.dialect.delimiter, comments=None, quotechar='"', ndmin=1)
@@ -106,10 +108,10 @@ class _Reader:
             values = np.ascontiguousarray(parsed[str(at)].T)
             if is_text:
                 stripped += [(column, [cell.strip() for cell in cells]) for column, cells in zip(columns, values.tolist(), strict=True)]
-            else:
-                if not (np.abs(values) < EXACT_IN_FLOAT64).all():  # NaN, inf, or a number that may need an exact look
-                    return False
+            elif (np.abs(values) < EXACT_IN_FLOAT64).all():
                 numbers.append((columns, values))
+            else:  # NaN, inf, or a number that may need an exact look
+                return False
         if not all(column.holds_only_text(cells) for column, cells in stripped):
             return False
 
@@ -117,15 +119,12 @@ class _Reader:
         for columns, values in numbers:
             take_numbers(columns, values)
             for column in columns:
-                column.sight("number", first_row, first_line, "", len(rows))
+                column.seen.add("number", first_row, first_line, "", len(rows))
         for column, cells in stripped:
-            column.sight("text", first_row, first_line, cells[0], len(rows))
+            column.seen.add("text", first_row, first_line, cells[0], len(rows))
             column.take_codes(cells)
         self._count(len(rows))
         return True
-
-    def _kinds(self) -> Iterator[tuple[bool, ColumnReader]]:
-        return ((column.is_text, column) for column in self.columns)
 
     def _read_rows(self, lines: Iterable[str], first_line: int) -> None:
         """Reads lines with the csv module: the slow way, which is always right."""
@@ -184,7 +183,7 @@ class _Reader:
             faults.add(
                 pointer(self.ragged.row - 1),
                 "ragged_row",
-                f"row {self.ragged.row} (line {self.ragged.line}): expected {width} cells, got {self.ragged.cell}{more}; "
+                f"{self.ragged.place}: expected {width} cells, got {self.ragged.cell}{more}; "
                 f"the file is cut at {short(self.dialect.delimiter)}",
                 expected=f"{width} cells",
                 got=f"{self.ragged.cell} cells",

@@ -99,8 +99,9 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
     """Upload a dataset.
 
     As CSV (the body, or the part `file` of a form; plain or gzip; delimiter and header are found out), or as JSON columns. A column
-    holds numbers, or texts: then it is categorical. In JSON a row may also be a list of numbers, nested as you like, of one shape in
-    all rows. NaN, infinity, empty cells and ragged rows are refused, with row and column.
+    holds numbers, or texts: then it is categorical. Numbers are kept as float32 where that changes none of them (in CSV: none as it
+    is written), else as int64 or float64. In JSON a row may also be a list of numbers, nested as you like, of one shape in all rows.
+    NaN, infinity, empty cells and ragged rows are refused, with row and column.
     """
     here = context()
     with received(here.settings, query.name) as upload:
