@@ -10,7 +10,9 @@ A state is a dict of arrays:
     best_parameters  (n,)                only when an epoch has ended
     spec             (32,) uint8         digest of what the state belongs to
     plateau          (4,) float64        only of reduce_on_plateau: factor, best loss, bad epochs, epochs of cooldown left
-    about            (n,) uint8          JSON: the reports of the last and the best epoch end, the fitted preprocessing
+    seconds          (1,) float64        only with max_seconds: of training and evaluation so far
+    about            (n,) uint8          JSON: the reports of the last and the best epoch end, the last epoch that early stopping took for
+                                         better and its loss, the fitted preprocessing
 
 The bytes are a mark, the sha256 of the rest, and a safetensors file of the arrays.
 """
@@ -38,7 +40,7 @@ State = dict[str, np.ndarray]
 MARK = b"sankofa checkpoint 1\n"
 DIGEST_BYTES = 32
 
-_OPEN_TO_CHANGE = ("epochs", "early_stopping", "metrics", "classes", "output_shape", "sizes")
+_OPEN_TO_CHANGE = ("epochs", "early_stopping", "max_seconds", "metrics", "classes", "output_shape", "sizes")
 """Fields of a resolved spec that do not decide how the run goes, or are decided by the others."""
 
 
@@ -67,7 +69,7 @@ def decode(content: bytes) -> State:
 def spec_digest(spec: ResolvedSpec, training_rows: int, validation_rows: int) -> np.ndarray:
     """(32,) uint8: names the run a state belongs to. Defaults are left out, so a field that a later version adds changes no digest.
 
-    When it ends (epochs, early_stopping) is not in it: training further is the same run.
+    When it ends (epochs, early_stopping, max_seconds) is not in it: training further is the same run.
     """
     fields = {name: value for name, value in _without_defaults(spec).items() if name not in _OPEN_TO_CHANGE}
     content = [fields, training_rows, validation_rows]
@@ -95,7 +97,7 @@ def to_bytes_array(content: Any) -> np.ndarray:
 
 
 def about(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The JSON inside a state: "last" and "best" (reports or None), "preprocessing"."""
+    """The JSON inside a state: "last" and "best" (reports or None), "improved" (epoch and loss, or None), "preprocessing"."""
     try:
         content = json.loads(state["about"].tobytes())
     except (KeyError, ValueError) as error:
@@ -114,6 +116,14 @@ class Snapshot(NamedTuple):
     validation_loss: float | None
 
 
+def in_use(spec: ResolvedSpec, learned: np.ndarray, optimizer_state: np.ndarray) -> np.ndarray:
+    """What is evaluated and saved: the parameters, or their averages where the optimizer keeps them; running statistics behind."""
+    if spec.optimizer.average_decay is None:
+        return learned
+    count = spec.sizes.parameters
+    return np.concatenate([optimizer_state[:count], learned[count:]])
+
+
 def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Literal["best", "last"]) -> Snapshot:
     """The best or last parameters that a state holds, without a trainer. Without a best yet, the last."""
     content = about(state)
@@ -122,7 +132,8 @@ def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Li
     else:
         step, epoch = (int(number) for number in state["position"])
         loss_sum, row_sum = (float(number) for number in state["sums"])
-        report, vector = content["last"] or {"loss": None, "metrics": {}, "validation_loss": None}, state["parameters"]
+        report = content["last"] or {"loss": None, "metrics": {}, "validation_loss": None}
+        vector = in_use(spec, state["parameters"], state["optimizer"])
         if row_sum > 0:  # within an epoch
             report = {"loss": loss_sum / row_sum, "metrics": {}, "validation_loss": None}
         report = report | {"step": step, "epoch": epoch}

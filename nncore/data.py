@@ -22,6 +22,7 @@ class TrainingData:
 
     inputs: (rows, *input_shape), preprocessed, C-contiguous, in the dtype of training. targets: (rows, outputs) in that dtype, or
     labels: (rows,) int64; the other is None. training_rows, validation_rows: int64, ascending. preprocessing: the fitted steps, JSON.
+    weights: (rows,) of the rows in the loss, in the dtype of training; None where all count the same.
     """
 
     inputs: np.ndarray
@@ -30,6 +31,7 @@ class TrainingData:
     training_rows: np.ndarray
     validation_rows: np.ndarray
     preprocessing: list[dict[str, Any]] = field(default_factory=list)
+    weights: np.ndarray | None = None
 
     @classmethod
     def prepare(cls, spec: ResolvedSpec, table: Table) -> TrainingData:
@@ -51,6 +53,11 @@ class TrainingData:
             classes = target.values.reshape(-1) if spec.validation.stratified else None
             training_rows, validation_rows = split_rows(table.rows, spec.validation.fraction, spec.seed, classes)
 
+        weights = None
+        if spec.sample_weight is not None:
+            weights = np.ascontiguousarray(table[spec.sample_weight].values, dtype=spec.dtype)
+            _check_some_row_counts(spec.sample_weight, weights[training_rows])
+
         inputs = np.empty((table.rows, prod(spec.input_shape)), dtype=spec.dtype)
         try:
             preprocessing = fit_and_apply(inputs, [table[name] for name in spec.inputs], spec.preprocess, training_rows)
@@ -58,14 +65,22 @@ class TrainingData:
             raise InvalidData(Fault("", "wrong_inputs", f"the inputs are not those that the spec was resolved for: {error}")) from None
         if refused := spec.network.refuses(inputs.reshape(table.rows, *spec.input_shape)):
             raise InvalidData(refused.under("/inputs"))
-        return cls(inputs.reshape(table.rows, *spec.input_shape), targets, labels, training_rows, validation_rows, preprocessing)
+        return cls(inputs.reshape(table.rows, *spec.input_shape), targets, labels, training_rows, validation_rows, preprocessing, weights)
+
+
+def _check_some_row_counts(name: str, weights: np.ndarray) -> None:
+    if not weights.any():
+        faults = Faults()
+        message = f"every row that is trained on has the weight 0 in {short(name)}; hold out other rows (another seed), or raise a weight"
+        faults.add(pointer(name), "no_row_counts", message, expected="a weight above 0", got="0")
+        raise InvalidData(faults.found)
 
 
 def _check(spec: ResolvedSpec, table: Table) -> None:
     """Kernels check no bounds: nothing may reach them that does not fit."""
     faults = Faults()
     names = {column.name for column in table.columns}
-    for name in [*spec.inputs, spec.target]:
+    for name in [*spec.inputs, spec.target, *([] if spec.sample_weight is None else [spec.sample_weight])]:
         if name not in names:
             faults.add(pointer(name), "no_such_column", f"the data has no column {short(name)}, of which the spec speaks")
     if faults:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nncore.artifact import Artifact, artifact_of
-from nncore.checkpoint import State, about, spec_digest, to_bytes_array
+from nncore.checkpoint import State, about, in_use, spec_digest, to_bytes_array
 from nncore.epoch_evaluation import EpochEvaluation
 from nncore.errors import CheckpointMismatch, Diverged
 from nncore.machine.machine import Machine, Rows
@@ -30,23 +30,37 @@ SCALAR_STEPS = 4096
 
 def program_of(spec: ResolvedSpec) -> Program:
     """The plans of a training job: its memory, its parameters and its kernels are known from them before anything runs."""
-    return Program(spec.network, spec.input_shape, loss=spec.loss, optimizer=spec.optimizer, batch_size=spec.batch_size)
+    return Program(
+        spec.network,
+        spec.input_shape,
+        loss=spec.loss,
+        optimizer=spec.optimizer,
+        batch_size=spec.batch_size,
+        accumulate=spec.accumulate,
+        weighted=spec.sample_weight is not None,
+    )
 
 
 class Trainer:
     """Trains one network on one set of data. The seed decides everything that is drawn.
 
     An epoch visits every training row once, in batches of `batch_size`; the last batch takes what is left, and its loss is the mean
-    over its own rows. After each epoch the validation rows are evaluated, in blocks.
+    over its own rows. A step is made of `accumulate` batches, or of those that are left. After each epoch the validation rows are
+    evaluated, in blocks. Where the optimizer averages the parameters, the averages are evaluated, called the best, and saved.
     """
 
     def __init__(self, spec: ResolvedSpec, data: TrainingData) -> None:
         self.spec, self.data = spec, data
         self._machine = Machine(program_of(spec), spec.dtype, spec.seed)
         self._machine.initialise(stream(spec.seed, "init"))
-        self._rows = Rows.of(data.inputs, data.targets, data.labels)
+        self._averaging = spec.optimizer.average_decay is not None
+        if self._averaging:
+            self._machine.averages[:] = self._machine.parameters
+        self._aside = np.empty_like(self._machine.parameters if self._averaging else self._machine.parameters[:0])
+        self._rows = Rows.of(data.inputs, data.targets, data.labels, data.weights)
         self._training_rows = np.ascontiguousarray(data.training_rows, dtype=np.int64)
-        self._steps_per_epoch = -(-len(self._training_rows) // spec.batch_size)
+        self._rows_per_step = spec.batch_size * spec.accumulate
+        self._steps_per_epoch = -(-len(self._training_rows) // self._rows_per_step)
         self._epoch, self._sums = 0, np.zeros(SUMS)
         self._shuffle = stream(spec.seed, "shuffle")
         self._shuffle_state = generator_state(self._shuffle)  # as it was before the present order was drawn
@@ -56,6 +70,7 @@ class Trainer:
         self._steps_per_call, self._seconds = 1, 0.0
         self._last: Report | None = None
         self._best: Report | None = None
+        self._improved: tuple[int, float] | None = None  # the last epoch that was better by more than min_delta, and its loss
         self._best_parameters = np.empty_like(self._machine.learned)
         self._evaluation = EpochEvaluation(self._machine, self._rows, spec, data)
 
@@ -85,13 +100,18 @@ class Trainer:
         return self.stopped_because is not None
 
     @property
-    def stopped_because(self) -> Literal["epochs", "early_stopping"] | None:
-        """Why training has ended: all epochs are completed, or the last ones were no better; None while it goes on."""
+    def stopped_because(self) -> Literal["epochs", "early_stopping", "time_budget"] | None:
+        """Why training has ended; None while it goes on.
+
+        epochs: all of them are completed. early_stopping: the last ones were no better. time_budget: max_seconds are used up; an epoch
+        whose steps are all done is evaluated first.
+        """
         if self._epoch >= self.epochs:
             return "epochs"
-        early = self.spec.early_stopping
-        # How long the best was waited for follows from the two reports that every state holds.
-        return "early_stopping" if early and self._best and self._epoch - self._best.epoch >= early.patience else None
+        early, most = self.spec.early_stopping, self.spec.max_seconds
+        if early and self._improved and self._epoch - self._improved[0] >= early.patience:
+            return "early_stopping"
+        return "time_budget" if most is not None and self._seconds >= most and not self._all_steps_done() else None
 
     @property
     def fraction(self) -> float:
@@ -113,8 +133,10 @@ class Trainer:
 
     def artifact(self, which: Literal["best", "last"] = "best") -> Artifact:
         """The network with its best or its present parameters. Without a best yet, the present ones."""
-        best = which == "best" and self._best is not None
-        return artifact_of(self.spec, self.data.preprocessing, self._best_parameters if best else self._machine.learned)
+        vector = self._best_parameters
+        if which == "last" or self._best is None:
+            vector = in_use(self.spec, self._machine.learned, self._machine.optimizer_state)
+        return artifact_of(self.spec, self.data.preprocessing, vector)
 
     # Running
 
@@ -130,6 +152,8 @@ class Trainer:
     def _advance(self, call_seconds: float) -> Report:
         """Run until the epoch ends, with its evaluation, or the time is up."""
         started = now = time.perf_counter()
+        if self.spec.max_seconds is not None:
+            call_seconds = min(call_seconds, self.spec.max_seconds - self._seconds)
         left = call_seconds
         while not self._all_steps_done():
             done = self._run_steps()
@@ -139,11 +163,22 @@ class Trainer:
                 break
             fitting = int(left * done / max(now - before, 1e-9))
             self._steps_per_call = max(1, min(fitting, self._steps_per_call * 8))
-        ended = self._all_steps_done() and self._evaluation.advance(left)
+        ended = self._all_steps_done() and self._evaluate(left)
         self._seconds += time.perf_counter() - started
         if ended:
             return self._end_epoch()
         return Report(self.step, self._epoch, False, self._loss(), seconds=self._seconds, learning_rate=self._learning_rate())
+
+    def _evaluate(self, seconds: float) -> bool:
+        """Evaluate for about so long; whether it is done. Averages stand in the place of the parameters meanwhile."""
+        if not self._averaging:
+            return self._evaluation.advance(seconds)
+        self._aside[:] = self._machine.parameters
+        self._machine.parameters[:] = self._machine.averages
+        try:
+            return self._evaluation.advance(seconds)
+        finally:
+            self._machine.parameters[:] = self._aside
 
     def _all_steps_done(self) -> bool:
         """Whether only the evaluation of the epoch is left."""
@@ -168,7 +203,7 @@ class Trainer:
             self._scalars, self._scalars_from = self.spec.optimizer.scalars(steps, self._plateau.factor), block
         count = min(self._steps_per_call, self._steps_per_epoch - in_epoch, SCALAR_STEPS - (step - block))
         scalars = self._scalars[step - block : step - block + count]
-        done = self._machine.run_steps(scalars, self._sums, self._rows, self._order, in_epoch * self.spec.batch_size)
+        done = self._machine.run_steps(scalars, self._sums, self._rows, self._order, in_epoch * self._rows_per_step)
         if done < count:
             raise Diverged(self.step, self._epoch, self._machine.verdict)
         return count
@@ -184,21 +219,30 @@ class Trainer:
             self._evaluation.restart()
             raise Diverged(self.step, self._epoch, "validation loss")
         judged = loss if validation_loss is None else validation_loss
-        is_best = self._best is None or judged < self._best.judged_by
+        is_best = self._best is None or self._is_better(judged, self._best.judged_by)
         metrics, rate = self._evaluation.metrics(), self._learning_rate()
         self._epoch += 1
         self._begin_epoch()
         self._follow_plateau(judged)
+        least = self.spec.early_stopping.min_delta if self.spec.early_stopping else 0.0
+        if self._improved is None or self._is_better(judged, self._improved[1], by=least):
+            self._improved = self._epoch, judged
         report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds, rate)
         if is_best:
             self._best = report
             self._best_parameters[:] = self._machine.learned
+            if self._averaging:
+                self._best_parameters[: self._machine.averages.size] = self._machine.averages
         return report
+
+    def _is_better(self, loss: float, known: float, by: float = 0.0) -> bool:
+        """By more than `by`."""
+        return loss > known + by if self.spec.optimizer.maximize else loss < known - by
 
     def _follow_plateau(self, judged: float) -> None:
         schedule = self.spec.optimizer.schedule
         if isinstance(schedule, ReduceOnPlateau):
-            before, self._plateau = self._plateau, schedule.after_epoch(self._plateau, judged)
+            before, self._plateau = self._plateau, schedule.after_epoch(self._plateau, judged, growing=self.spec.optimizer.maximize)
             if self._plateau.factor != before.factor:
                 self._scalars_from = -1
 
@@ -216,9 +260,12 @@ class Trainer:
             more["best_parameters"] = self._best_parameters.copy()
         if isinstance(self.spec.optimizer.schedule, ReduceOnPlateau):
             more["plateau"] = np.array(self._plateau)
+        if self.spec.max_seconds is not None:
+            more["seconds"] = np.array([self._seconds])
         content = {
             "last": self._last and self._last.to_json(),
             "best": self._best and self._best.to_json(),
+            "improved": self._improved,
             "preprocessing": self.data.preprocessing,
         }
         return {
@@ -237,10 +284,14 @@ class Trainer:
         content = about(state)
         self._refuse_a_foreign(state, has_best=content["best"] is not None)
         self._last, self._best = (None if content[name] is None else Report(**content[name]) for name in ("last", "best"))
+        improved = content.get("improved") or (self._best and (self._best.epoch, self._best.judged_by))
+        self._improved = (int(improved[0]), float(improved[1])) if improved else None
         self._machine.learned[:] = state["parameters"]
         self._machine.optimizer_state[:] = state["optimizer"]
         if self._best is not None:
             self._best_parameters[:] = state["best_parameters"]
+        if self.spec.max_seconds is not None:
+            self._seconds = float(state["seconds"][0]) if "seconds" in state else 0.0
         self._plateau, self._scalars_from = Plateau(*map(float, state.get("plateau", Plateau()))), -1
         self._machine.step, self._epoch = (int(number) for number in state["position"])
         set_generator_state(self._shuffle, state["shuffle"])
@@ -253,6 +304,7 @@ class Trainer:
         own = self.state() | {"best_parameters": self._best_parameters}
         if not has_best:
             del own["best_parameters"]
+        own.pop("seconds", None)  # of a run that had all the time
         for name in sorted(own):
             if name not in state:
                 raise CheckpointMismatch(f"the state has no {name}; use another checkpoint")

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from nncore.layers.layer import Layer, Shape
-from nncore.machine.kernels import ROWS, SEED, STEP, Array, Op, kernel, view
+from nncore.machine.kernels import FIRST_ROW, ROWS, SEED, STEP, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
@@ -49,8 +49,9 @@ def dropout(op: Op, arena: Array, integers: Array) -> None:
         u64(integers[SEED]) * u64(0x9E3779B97F4A7C15) + u64(integers[STEP]) * u64(0xD1B54A32D192ED03) + u64(layer) * u64(0x8CB92BA72F3D8DD7)
     )
     key = (key ^ (key >> u64(32))) * u64(0xBF58476D1CE4E5B9)
+    before = u64(integers[FIRST_ROW] * item_size)  # elements of the step that were in other batches
     for i in range(size):
-        bits = key + u64(i) * u64(0x9E3779B97F4A7C15)
+        bits = key + (before + u64(i)) * u64(0x9E3779B97F4A7C15)
         bits = (bits ^ (bits >> u64(30))) * u64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> u64(27))) * u64(0x94D049BB133111EB)
         y[i] = x[i] * scale if ((bits ^ (bits >> u64(31))) >> u64(32)) >= u64(limit) else zero

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from nncore.definition import Definition
+from nncore.losses.weights import lower_weights
 
 if TYPE_CHECKING:
     from nncore.machine.plan import Plan, Value
@@ -23,6 +24,10 @@ class Loss(Definition):
 
     refused_after: ClassVar[tuple[str, ...]] = ()
     """Activations of the last layer that would be applied twice, because the loss takes logits."""
+
+    def weigh(self, plan: Plan, outputs: Value) -> None:
+        """Append, after `lower`, what gives every row its own weight: the mean is then divided by the sum of the weights."""
+        lower_weights(plan, outputs)
 
     @abstractmethod
     def lower(self, plan: Plan, outputs: Value) -> None:

@@ -22,11 +22,10 @@ from pydantic import Field, field_validator
 
 from nncore.losses.class_weights import ClassWeights, balanced, some_class_counts
 from nncore.losses.loss import Loss
+from nncore.losses.weights import NO_LABEL, lower_weights
 from nncore.machine.exponential import exponential
 from nncore.machine.kernels import COUNT, ROWS, Array, Op, kernel, view
-from nncore.machine.plan import Plan, Value
-
-_NO_LABEL = -(2**62)
+from nncore.machine.plan import Place, Plan, Value
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -62,11 +61,21 @@ class SoftmaxCrossEntropy(Loss):
         if self.class_weights is None and not self.label_smoothing and self.ignore_index is None:
             plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.training)))
         else:
-            given = self.class_weights  # "balanced" will be numbers before anything runs; here it takes as much memory
-            weights = plan.constant(*(given if isinstance(given, list) else [1.0] * outputs.size))
+            weights, ignored = self._weights(plan, outputs)
             shares = plan.constant(1 - self.label_smoothing, self.label_smoothing / outputs.size)
-            ignored = _NO_LABEL if self.ignore_index is None else self.ignore_index
             plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(plan.training), weights, shares, ignored))
+
+    def weigh(self, plan: Plan, outputs: Value) -> None:
+        if self.class_weights is None and self.ignore_index is None:
+            lower_weights(plan, outputs)
+        else:
+            lower_weights(plan, outputs, *self._weights(plan, outputs))
+
+    def _weights(self, plan: Plan, outputs: Value) -> tuple[Place, int]:
+        """Where the weights of the classes lie, and the label that is ignored."""
+        given = self.class_weights  # "balanced" will be numbers before anything runs; here it takes as much memory
+        weights = plan.constant(*(given if isinstance(given, list) else [1.0] * outputs.size))
+        return weights, NO_LABEL if self.ignore_index is None else self.ignore_index
 
 
 @kernel

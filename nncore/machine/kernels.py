@@ -29,7 +29,7 @@ Op: TypeAlias = tuple[int, ...]
 FIELDS = 16
 RATE, ROOT_SCALE, DECAY, SCALARS = 0, 1, 2, 16  # the first numbers of the arena change from step to step
 COUNT = SCALARS - 1  # what the mean loss of the batch is divided by: its rows, unless the loss says otherwise
-STEP, SEED, ROWS, VERDICT, HEADER = 0, 1, 2, 3, 8  # the first numbers of `integers`
+STEP, SEED, ROWS, VERDICT, FIRST_ROW, HEADER = 0, 1, 2, 3, 4, 8  # the first numbers of `integers`; FIRST_ROW: of the batch, in its step
 
 # Without nnan and ninf: with them the compiler may take every number for finite, and isfinite finds nothing.
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}

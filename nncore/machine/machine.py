@@ -12,6 +12,7 @@ from nncore.machine.kernels import SEED, STEP, VERDICT
 from nncore.machine.plan import NOWHERE, Plan
 from nncore.machine.program import Program
 from nncore.machine.run import (
+    ACCUMULATED,
     GRADIENTS,
     INPUTS,
     LABELS,
@@ -21,6 +22,7 @@ from nncore.machine.run import (
     ROW_LOSSES,
     TARGETS,
     VERDICTS,
+    WEIGHTS,
     loops,
 )
 
@@ -31,19 +33,28 @@ class Rows(NamedTuple):
     """The data a machine gathers its batches from. Which of targets and labels is empty, the loss decides.
 
     inputs: (rows, numbers per item). targets: (rows, outputs). Both C-contiguous in the dtype of the machine. labels: (rows,) int64.
+    weights: (rows,), in the dtype of the machine; empty where all rows count the same.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
     labels: np.ndarray
+    weights: np.ndarray
 
     @classmethod
-    def of(cls, inputs: np.ndarray, targets: np.ndarray | None = None, labels: np.ndarray | None = None) -> Rows:
+    def of(
+        cls,
+        inputs: np.ndarray,
+        targets: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> Rows:
         """Rows of any item shape; what is missing is empty."""
         flat = np.ascontiguousarray(inputs).reshape(len(inputs), prod(inputs.shape[1:]))
         targets = np.empty((0, 1), flat.dtype) if targets is None else np.ascontiguousarray(targets, dtype=flat.dtype)
         labels = np.empty(0, np.int64) if labels is None else np.ascontiguousarray(labels, dtype=np.int64)
-        return cls(flat, targets.reshape(len(targets), prod(targets.shape[1:])), labels)
+        weights = np.empty(0, flat.dtype) if weights is None else np.ascontiguousarray(weights, dtype=flat.dtype)
+        return cls(flat, targets.reshape(len(targets), prod(targets.shape[1:])), labels, weights)
 
 
 class _LoadedPlan:
@@ -55,7 +66,7 @@ class _LoadedPlan:
         self.updates_from = len(self.rows) - len(plan.update)
         self.places = np.full(PLACES, NOWHERE, dtype=np.int64)
         found = {INPUTS: plan.inputs.at, TARGETS: plan.targets_at, LABELS: plan.labels_at, ROW_LOSSES: plan.row_losses_at}
-        found |= {OUTPUTS: plan.outputs.at, GRADIENTS: plan.gradients_at}
+        found |= {OUTPUTS: plan.outputs.at, GRADIENTS: plan.gradients_at, WEIGHTS: plan.weights_at, ACCUMULATED: plan.accumulated_at}
         for position, place in found.items():
             self.places[position] = plan.resolve(place)
         self.places[PARAMETER_COUNT] = plan.parameter_count
@@ -65,7 +76,8 @@ class Machine:
     """Runs a program. Its arrays are views of one arena: writing to `parameters` changes the network.
 
     parameters, gradients: (parameter_count,). learned: the parameters and, behind them, the running statistics of layers.
-    optimizer_state: whatever the optimizer remembers, one vector.
+    optimizer_state: whatever the optimizer remembers, one vector. averages: the parameters averaged, the beginning of optimizer_state;
+    only where the optimizer averages them.
     """
 
     def __init__(self, program: Program, dtype: str, seed: int = 0) -> None:
@@ -84,6 +96,7 @@ class Machine:
         self.parameters = self.learned[: layout.parameter_count]
         self.gradients = self.arena[bases["gradients"] :][: layout.parameter_count]
         self.optimizer_state = self.arena[bases["optimizer"] :][: layout.sizes["optimizer"]]
+        self.averages = self.optimizer_state[: layout.parameter_count]
         self._training = None if program.training is None else _LoadedPlan(program.training, self.dtype)
         self._evaluation = _LoadedPlan(program.evaluation, self.dtype)
         self._limit = float(np.sqrt(np.finfo(self.dtype).max))
@@ -137,6 +150,7 @@ class Machine:
             order,
             begin,
             self.program.batch_size,
+            self.program.accumulate,
         )
         return done
 

@@ -174,6 +174,8 @@ class Plan:
         self.row_losses_at: Place | int = NOWHERE
         self.targets_at: Place | int = NOWHERE
         self.labels_at: Place | int = NOWHERE
+        self.weights_at: Place | int = NOWHERE
+        self.accumulated_at: Place | int = NOWHERE
 
     # What layers ask for
 
@@ -274,6 +276,12 @@ class Plan:
             self.labels_at = self._take("integers", self.rows)
         return self.labels_at
 
+    def weights(self) -> Place | int:
+        """Where the machine puts the weights of the rows of the batch: (rows,)."""
+        if self.weights_at == NOWHERE:
+            self.weights_at = self.workspace(1)
+        return self.weights_at
+
     # What optimizers ask for
 
     @property
@@ -293,6 +301,10 @@ class Plan:
         return self.layout.take("optimizer", self.parameter_count)
 
     # What the program asks for
+
+    def accumulate(self) -> None:
+        """Take a place where the gradients of the batches of a step are added up, after every parameter has been asked for."""
+        self.accumulated_at = self._take("workspace", self.parameter_count)
 
     def resolve(self, place: Place | int) -> int:
         """The index of a place, once everything was lowered."""

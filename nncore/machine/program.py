@@ -23,6 +23,7 @@ FEWEST_ROWS, MOST_ROWS = 16, 1024  # but never of fewer or more rows than these
 class Program:
     """The plans of a network. With an optimizer there are two, without one only the evaluation plan.
 
+    accumulate: how many batches make a step. weighted: whether every row has a weight in the loss.
     block_rows: how many rows are evaluated at a time. It depends on the network alone, so what comes out depends on no caller.
     Raises InvalidSpec when the layers do not fit together.
     """
@@ -35,16 +36,20 @@ class Program:
         loss: LossSpec | None = None,
         optimizer: OptimizerSpec | None = None,
         batch_size: int = 1,
+        accumulate: int = 1,
+        weighted: bool = False,
     ) -> None:
         network.shapes(input_shape)
         self.network, self.input_shape = network, tuple(input_shape)
-        self.loss, self.optimizer, self.batch_size = loss, optimizer, batch_size
+        self.loss, self.optimizer, self.batch_size, self.accumulate, self.weighted = loss, optimizer, batch_size, accumulate, weighted
         self.block_rows = self._rows_of_a_block()
         self.layout = Layout()
         self.training: Plan | None = None
         if optimizer is not None:
             self.training = self._lower(Plan(self.layout, batch_size, training=True))
             optimizer.lower(self.training)
+            if accumulate > 1:
+                self.training.accumulate()
         self.evaluation = self._lower(Plan(self.layout, self.block_rows, training=False))
 
     @property
@@ -66,6 +71,8 @@ class Program:
         plan.outputs = self.network.lower(plan, plan.inputs)
         if self.loss is not None:
             self.loss.lower(plan, plan.outputs)
+            if self.weighted:
+                self.loss.weigh(plan, plan.outputs)
         return plan
 
     def _rows_of_a_block(self) -> int:

@@ -19,6 +19,7 @@ from nncore.machine.denormals import flush_denormals, set_flushing
 from nncore.machine.kernels import (
     COUNT,
     FIELDS,
+    FIRST_ROW,
     INTERPRETED,
     RATE,
     ROWS,
@@ -33,7 +34,7 @@ from nncore.machine.kernels import (
 )
 
 # Positions in `places`: where the machine puts what it gathers, and where it finds what it looks at (NOWHERE if there is none).
-INPUTS, TARGETS, LABELS, ROW_LOSSES, OUTPUTS, GRADIENTS, PARAMETER_COUNT, PLACES = range(8)
+INPUTS, TARGETS, LABELS, WEIGHTS, ROW_LOSSES, OUTPUTS, GRADIENTS, ACCUMULATED, PARAMETER_COUNT, PLACES = range(10)
 
 # What `integers[VERDICT]` says of the last step.
 FINITE, LOSS_NOT_FINITE, GRADIENT_NOT_FINITE = range(3)
@@ -79,7 +80,16 @@ def _run_rows(addresses: Array, plan: Array, first: int, last: int, arena: Array
 
 @numba.njit
 def _gather(
-    arena: Array, integers: Array, places: Array, inputs: Array, targets: Array, labels: Array, order: Array, begin: int, rows: int
+    arena: Array,
+    integers: Array,
+    places: Array,
+    inputs: Array,
+    targets: Array,
+    labels: Array,
+    weights: Array,
+    order: Array,
+    begin: int,
+    rows: int,
 ) -> None:
     """Copy the next `rows` rows of the data, in the order of `order`, to where the plan wants them."""
     integers[ROWS] = rows
@@ -102,6 +112,33 @@ def _gather(
         classes = view(integers, places[LABELS], rows)
         for i in range(rows):
             classes[i] = labels[order[begin + i]]
+    if places[WEIGHTS] >= 0:
+        counted = view(arena, places[WEIGHTS], rows)
+        for i in range(rows):
+            counted[i] = weights[order[begin + i]]
+
+
+@numba.njit
+def _add_gradient(arena: Array, places: Array, first: bool) -> None:
+    """Add the gradient of the mean over a batch to that of its step, as often as it counts."""
+    size, count = places[PARAMETER_COUNT], arena[COUNT]
+    gradients, total = view(arena, places[GRADIENTS], size), view(arena, places[ACCUMULATED], size)
+    if first:
+        for i in range(size):
+            total[i] = count * gradients[i]
+    else:
+        for i in range(size):
+            total[i] += count * gradients[i]
+
+
+@numba.njit
+def _take_mean_gradient(arena: Array, places: Array, count: float) -> None:
+    """Where no row of the step counts, what the last batch left stays: penalties alone."""
+    size, share = places[PARAMETER_COUNT], arena.dtype.type(1) / arena.dtype.type(count)
+    gradients, total = view(arena, places[GRADIENTS], size), view(arena, places[ACCUMULATED], size)
+    if count > 0:
+        for i in range(size):
+            gradients[i] = total[i] * share
 
 
 def run_steps(
@@ -117,14 +154,17 @@ def run_steps(
     inputs: Array,
     targets: Array,
     labels: Array,
+    weights: Array,
     order: Array,
     begin: int,
     batch_size: int,
+    accumulate: int,
 ) -> int:
     """Run one step for each row of `scalars`; how many were applied (fewer: the next one was not finite).
 
-    A step takes the next batch_size rows of `order`, from `begin` on, or those that are left. Forward and backward run, then loss and
-    gradients are looked at, and only then the update: a bad step changes no parameter, and `integers[VERDICT]` says what was bad.
+    A step takes the next batch_size rows of `order`, from `begin` on, or those that are left; where gradients are accumulated, as many
+    batches of them, as if they were one. Forward and backward run, then loss and gradients are looked at, and only then the update: a
+    bad step changes no parameter, and `integers[VERDICT]` says what was bad.
     A gradient is bad, too, beyond `limit`, the root of the largest float: its square overflows, and Adam would stand still for ever.
     sums: the losses of the rows and their number are added, in float64, for each step that was applied.
     """
@@ -136,12 +176,21 @@ def run_steps(
     while done < scalars.shape[0]:
         for i in range(scalars.shape[1]):
             arena[RATE + i] = scalars[done, i]
-        rows = min(batch_size, order.size - begin)
-        _gather(arena, integers, places, inputs, targets, labels, order, begin, rows)
-        _run_rows(addresses, plan, 0, updates_from, arena, integers)
-        losses, loss = view(arena, places[ROW_LOSSES], rows), 0.0
-        for i in range(rows):
-            loss += losses[i]
+        first, end, loss, count = begin, min(begin + batch_size * accumulate, order.size), 0.0, 0.0
+        while begin < end:
+            rows = min(batch_size, end - begin)
+            integers[FIRST_ROW] = begin - first
+            _gather(arena, integers, places, inputs, targets, labels, weights, order, begin, rows)
+            _run_rows(addresses, plan, 0, updates_from, arena, integers)
+            losses = view(arena, places[ROW_LOSSES], rows)
+            for i in range(rows):
+                loss += losses[i]
+            count += arena[COUNT]
+            if accumulate > 1:
+                _add_gradient(arena, places, begin == first)
+            begin += rows
+        if accumulate > 1:
+            _take_mean_gradient(arena, places, count)
         if not np.isfinite(loss):
             integers[VERDICT] = LOSS_NOT_FINITE
             break
@@ -153,9 +202,8 @@ def run_steps(
             break
         _run_rows(addresses, plan, updates_from, plan.shape[0], arena, integers)
         sums[LOSS_SUM] += loss
-        sums[ROW_SUM] += arena[COUNT]
+        sums[ROW_SUM] += count
         integers[STEP] += 1
-        begin += rows
         done += 1
     flush_denormals(False)
     return done
@@ -171,6 +219,7 @@ def run_blocks(
     inputs: Array,
     targets: Array,
     labels: Array,
+    weights: Array,
     order: Array,
     outputs: Array,
     block_rows: int,
@@ -183,7 +232,7 @@ def run_blocks(
     begin = 0
     while begin < order.size:
         rows = min(block_rows, order.size - begin)
-        _gather(arena, integers, places, inputs, targets, labels, order, begin, rows)
+        _gather(arena, integers, places, inputs, targets, labels, weights, order, begin, rows)
         _run_rows(addresses, plan, 0, plan.shape[0], arena, integers)
         if places[ROW_LOSSES] >= 0:
             losses, loss = view(arena, places[ROW_LOSSES], rows), 0.0
@@ -212,9 +261,10 @@ def loops(dtype: np.dtype[Any]) -> tuple[Any, Any]:
     number: Any = numba.from_dtype(np.dtype(dtype))
     whole, index = types.int64[::1], types.int64
     matrix, names = types.Array(number, 2, "C", readonly=True), types.Array(types.int64, 1, "C", readonly=True)
-    data, sums = (matrix, matrix, names, names), types.float64[::1]
+    weights = types.Array(number, 1, "C", readonly=True)
+    data, sums = (matrix, matrix, names, weights, names), types.float64[::1]
     machine = (number[::1], whole, whole)
-    steps = (whole, types.int64[:, ::1], index, *machine, types.float64, types.float64[:, ::1], sums, *data, index, index)
+    steps = (whole, types.int64[:, ::1], index, *machine, types.float64, types.float64[:, ::1], sums, *data, index, index, index)
     blocks = (whole, types.int64[:, ::1], *machine, sums, *data, number[:, ::1], index)
     # The entry points, not the dispatchers: those would compile again for every mixture of writable and read-only data.
     return (

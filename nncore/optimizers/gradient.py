@@ -1,5 +1,6 @@
 """What may happen between gradient and update, whatever the optimizer: a penalty, clipping, and decay beside it.
 
+    negate      g = -g                                       to maximise
     penalise    g += l1 sign(p) + l2 p                       (sign(0) is 0)
     clip_norm   g *= min(1, most / (|g| + 1e-6))             |g|: the Euclidean norm over all parameters
     clip_value  g = min(max(g, -most), most)
@@ -17,6 +18,14 @@ from nncore.machine.kernels import DECAY, Array, Op, kernel, view
 
 BLOCK = 1024
 """Squares are added up in blocks of so many: one long float32 sum would lose digits."""
+
+
+@kernel
+def negate(op: Op, arena: Array, integers: Array) -> None:
+    gradients_at, size = op[:2]
+    gradients = view(arena, gradients_at, size)
+    for i in range(size):
+        gradients[i] = -gradients[i]
 
 
 @kernel

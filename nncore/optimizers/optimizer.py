@@ -1,7 +1,7 @@
 """What every optimizer keeps: one pass over the flat vector of all parameters, and the numbers that change from step to step.
 
 An optimizer is one file: spec, formula, kernel. Files in order of growing complexity: sgd, adagrad, rmsprop, lion, adam, adamw.
-What any of them may have is here: a schedule, penalties (l1, l2) and clipping. A step is
+What any of them may have is here: a schedule, penalties (l1, l2), clipping, averages (averaging.py), going up. A step is
 
     gradient of loss + penalty  ->  seen to be finite  ->  clipped  ->  decoupled decay (adamw, lion)  ->  the optimizer's formula
 
@@ -14,6 +14,10 @@ the parameters of normalisations are spared, unless `decay_biases` is set. The s
     Nielsen       lambda: l2 = lambda / training rows
 
 l2 under an adaptive optimizer is divided like any gradient: decoupled decay (adamw) is another thing.
+
+`maximize` makes the loss large, as in torch.optim: its gradient is turned round before anything else, so penalties and decay still make
+weights small. The best epoch is then the one of the highest loss. It makes sense where the loss stays bounded, or a penalty or a small
+learning rate bounds the way: to unlearn rows, to look for what fools a network. A cross-entropy that only grows diverges in the end.
 """
 
 from __future__ import annotations
@@ -28,8 +32,9 @@ from pydantic_core import PydanticCustomError
 
 from nncore.definition import Definition
 from nncore.errors import Fault, InvalidSpec
-from nncore.machine.plan import Parameter
-from nncore.optimizers.gradient import clip_norm, clip_value, decay, penalise
+from nncore.machine.plan import NOWHERE, Parameter
+from nncore.optimizers.averaging import average
+from nncore.optimizers.gradient import clip_norm, clip_value, decay, negate, penalise
 from nncore.schedules import Constant, ReduceOnPlateau, ScheduleSpec
 
 if TYPE_CHECKING:
@@ -54,6 +59,10 @@ class Optimizer(Definition):
     decay_biases: Annotated[bool, Field(description="Whether penalties and decay take biases, too.")] = False
     clip_norm: Annotated[Bound | None, Field(description="The largest Euclidean norm of the whole gradient.")] = None
     clip_value: Annotated[Bound | None, Field(description="The largest absolute value of each number of the gradient.")] = None
+    average_decay: Annotated[
+        Decay | None, Field(description="Evaluate and keep a running mean of the parameters; the part of it that stays at each step.")
+    ] = None
+    maximize: Annotated[bool, Field(description="Make the loss large instead of small.")] = False
 
     @field_validator("clip_value")
     @classmethod
@@ -84,19 +93,31 @@ class Optimizer(Definition):
         if isinstance(self.schedule, ReduceOnPlateau):
             message = "reduce_on_plateau judges epochs, of which there are none here; take another schedule"
             yield Fault("/schedule/type", "needs_epochs", message, "a schedule of steps", '"reduce_on_plateau"')
+        if self.average_decay is not None:
+            message = "averages are evaluated at the ends of epochs, of which there are none here; leave average_decay out"
+            yield Fault("/average_decay", "needs_epochs", message, "null", f"{self.average_decay:g}")
+        if self.maximize:
+            yield Fault("/maximize", "goal_said_twice", 'the goal says whether to go up; set "goal" to "maximize" instead', "false", "true")
 
     def lower(self, plan: Plan) -> None:
         """Append the update of all parameters to the plan, after every parameter has been asked for."""
+        whole: list[tuple[Any, ...]] = []
+        if self.maximize:
+            whole.append((negate, plan.gradients_at, plan.parameter_count))
         if self.l1 or self.l2:
-            # The first group runs last: the gradient is whole then, and its penalty is seen to be finite with it.
-            plan.backward.insert(0, [(penalise, *self._places(each), plan.constant(self.l1, self.l2)) for each in self._decayed(plan)])
+            whole += [(penalise, *self._places(each), plan.constant(self.l1, self.l2)) for each in self._decayed(plan)]
+        if whole:  # the first group runs last: the gradient is whole then, and its penalty is seen to be finite with it
+            plan.backward.insert(0, whole)
         if self.clip_norm is not None:
             plan.update.append((clip_norm, plan.gradients_at, plan.parameter_count, plan.constant(self.clip_norm, 1e-6)))
         elif self.clip_value is not None:
             plan.update.append((clip_value, plan.gradients_at, plan.parameter_count, plan.constant(self.clip_value)))
         if getattr(self, "weight_decay", 0.0):
             plan.update += [(decay, each.at, each.size) for each in self._decayed(plan)]
+        averages_at = NOWHERE if self.average_decay is None else plan.optimizer_state()  # the first of its vectors: see Machine.averages
         self.lower_update(plan)
+        if self.average_decay is not None:
+            plan.update.append((average, averages_at, plan.parameters_at, plan.parameter_count, plan.constant(1 - self.average_decay)))
 
     @abstractmethod
     def lower_update(self, plan: Plan) -> None:

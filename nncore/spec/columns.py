@@ -12,6 +12,9 @@ from nncore.table.column import ColumnInfo
 LARGEST = {"float32": 3.4e38, "float64": 1e150}
 """The largest number of a column that training in a dtype can take (squares of float64 must stay finite)."""
 
+MOST_WEIGHT = 1e6
+"""Of a row, as of a class."""
+
 
 def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> list[ColumnInfo]:
     """The columns that go in; without those that cannot. That text needs a step which makes numbers of it is seen later."""
@@ -41,6 +44,31 @@ def target_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Fa
     if spec.target not in by_name:
         _add_missing("/target", spec.target, by_name, faults)
     return by_name.get(spec.target)
+
+
+def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> None:
+    """Whether the column of row weights, where one is named, holds a weight for every row."""
+    name, at = spec.sample_weight, "/sample_weight"
+    if name is None:
+        return
+    column = by_name.get(name)
+    if column is None:
+        _add_missing(at, name, by_name, faults)
+    elif name == spec.target or name in (spec.inputs or ()):
+        part = "the target" if name == spec.target else "an input"
+        faults.add(at, "weight_among_data", f"the column {short(name)} is {part}, so it cannot hold weights; name another", got=short(name))
+    elif column.categories is not None or column.item_shape:
+        got = "text" if column.categories is not None else f"items of shape {list(column.item_shape)}"
+        message = f"the column {short(name)} holds {got}, but a weight is one number per row; name another column"
+        faults.add(at, "not_weights", message, expected="a number per row", got=got)
+    else:
+        least, most = column.minimum or 0.0, column.maximum or 0.0
+        if least < 0 or most > MOST_WEIGHT:
+            message = f"the column {short(name)} holds numbers from {least:g} to {most:g}, but weights are from 0 to {MOST_WEIGHT:,.0f}"
+            faults.add(at, "weight_out_of_range", message, expected=f"0 to {MOST_WEIGHT:,.0f}", got=f"{least:g} to {most:g}")
+        elif most == 0:
+            message = f"every weight in the column {short(name)} is 0, so there is nothing to learn; raise one, or leave sample_weight out"
+            faults.add(at, "no_row_counts", message, expected="a weight above 0", got="0")
 
 
 def _add_missing(at: str, name: str, by_name: dict[str, ColumnInfo], faults: Faults) -> None:

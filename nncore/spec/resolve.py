@@ -16,12 +16,12 @@ from nncore.layers.layer import Layer
 from nncore.losses import LossSpec, SoftmaxCrossEntropy
 from nncore.metrics import METRICS, MetricName
 from nncore.optimizers import OptimizerSpec
-from nncore.spec.columns import LARGEST, check_magnitudes, check_tokens, input_columns, input_shape_of, target_column
+from nncore.spec.columns import LARGEST, check_magnitudes, check_tokens, check_weight_column, input_columns, input_shape_of, target_column
 from nncore.spec.limits import Limits
 from nncore.spec.loss import choose_loss, loss_faults
 from nncore.spec.preprocessing import preprocessed
 from nncore.spec.resolved import ResolvedSpec, ResolvedValidation, Sizes
-from nncore.spec.sizes import sizes_of
+from nncore.spec.sizes import batches_per_step, sizes_of
 from nncore.spec.training import TrainingSpec
 from nncore.split import split_rows, validation_size
 from nncore.table.column import ColumnInfo
@@ -53,7 +53,9 @@ def resolve(
     by_name = {column.name: column for column in columns}
     target = None if "target" in unread else target_column(spec, by_name, faults)
     asks_known = "inputs" not in unread and (spec.inputs is not None or target is not None)
-    inputs = input_columns(spec, by_name, of_inputs) if asks_known else []
+    possible = by_name if spec.inputs else {name: column for name, column in by_name.items() if name != spec.sample_weight}
+    inputs = input_columns(spec, possible, of_inputs) if asks_known else []
+    check_weight_column(spec, by_name, faults)
     asks_known = asks_known and "preprocess" not in unread
     preprocess, items = preprocessed(spec, inputs, of_inputs) if asks_known else ([], [])
     faults.extend(of_inputs.found)
@@ -93,6 +95,9 @@ def resolve(
         loss=loss,
         optimizer=optimizer,
         batch_size=min(spec.batch_size, sizes.training_rows),
+        accumulate=batches_per_step(spec, sizes.training_rows),
+        max_seconds=spec.max_seconds,
+        sample_weight=spec.sample_weight,
         epochs=spec.epochs,
         early_stopping=spec.early_stopping,
         seed=seed,

@@ -24,8 +24,8 @@ def sizes_of(
 ) -> Sizes | None:
     """The sizes, from a plan that is only measured. A size beyond its limit is a fault."""
     training_rows = max(1, rows - validation_rows)
-    batch_size = min(spec.batch_size, training_rows)
-    steps_per_epoch = -(-training_rows // batch_size)
+    batch_size, accumulate = min(spec.batch_size, training_rows), batches_per_step(spec, training_rows)
+    steps_per_epoch = -(-training_rows // (batch_size * accumulate))
     steps = steps_per_epoch * spec.epochs
     if spec.epochs > limits.max_epochs:
         _add_over("/epochs", "too_many_epochs", "epochs", spec.epochs, limits.max_epochs, "", faults)
@@ -35,11 +35,14 @@ def sizes_of(
     if output_shape is None:
         return None
 
-    program = Program(spec.network, input_shape, loss=loss, optimizer=spec.optimizer, batch_size=batch_size)
+    weighted = spec.sample_weight is not None
+    program = Program(
+        spec.network, input_shape, loss=loss, optimizer=spec.optimizer, batch_size=batch_size, accumulate=accumulate, weighted=weighted
+    )
     parameters = program.parameter_count
     itemsize = 8 if spec.dtype == "float64" else 4
     target_bytes = 8 if loss is not None and loss.compares_with == "labels" else itemsize * prod(output_shape)
-    memory_bytes = program.memory_bytes(spec.dtype) + rows * (prod(input_shape) * itemsize + target_bytes)
+    memory_bytes = program.memory_bytes(spec.dtype) + rows * (prod(input_shape) * itemsize + target_bytes + weighted * itemsize)
     if parameters > limits.max_parameters:
         how = "; use fewer units or layers"
         _add_over("/network", "too_many_parameters", "parameters", parameters, limits.max_parameters, how, faults)
@@ -58,6 +61,11 @@ def sizes_of(
         parameters=parameters,
         memory_bytes=memory_bytes,
     )
+
+
+def batches_per_step(spec: TrainingSpec, training_rows: int) -> int:
+    """How many batches make a step: as many as were asked for, but no more than an epoch has."""
+    return min(spec.accumulate, -(-training_rows // min(spec.batch_size, training_rows)))
 
 
 def _add_over(at: str, code: str, unit: str, got: int, most: int, how: str, faults: Faults) -> None:

@@ -29,10 +29,12 @@ class EarlyStopping(Definition):
     """Training ends when so many epochs in a row were not better than the best: by validation loss, else by training loss.
 
     The best parameters are kept as always and are what a trained network is, unless the last are asked for: nothing needs restoring.
-    As keras.callbacks.EarlyStopping with min_delta 0 and restore_best_weights: patience 1 forgives no epoch.
+    As keras.callbacks.EarlyStopping with restore_best_weights: patience 1 forgives no epoch. An epoch that is better by no more than
+    min_delta ends no waiting, but may well be the best (Keras would not restore it).
     """
 
     patience: Annotated[int, Field(ge=1, le=10**9, description="Epochs without a better one after which training ends.")] = 10
+    min_delta: Annotated[float, Field(ge=0, le=1e30, description="By how much more an epoch has to be better to count as such.")] = 0.0
 
 
 class TrainingSpec(Definition):
@@ -44,6 +46,9 @@ class TrainingSpec(Definition):
         Field(min_length=1, max_length=20_000, description="Columns that go in, laid side by side. Default: every column but the target."),
     ] = None
     target: Annotated[ColumnName, Field(description="The column to learn.")]
+    sample_weight: Annotated[
+        ColumnName | None, Field(description="A column with a weight for every row's loss, 0 or more. Default: all rows count the same.")
+    ] = None
     loss: Annotated[
         LossSpec | None,
         Field(
@@ -52,8 +57,17 @@ class TrainingSpec(Definition):
         ),
     ] = None
     optimizer: OptimizerSpec = Adam()
-    batch_size: Annotated[int, Field(ge=1, le=10**9, description="Rows per step; no more than there are to train on.")] = 32
+    batch_size: Annotated[
+        int, Field(ge=1, le=10**9, description="Rows at a time, and per step unless accumulated; no more than there are to train on.")
+    ] = 32
     epochs: Annotated[int, Field(ge=1, le=10**9, description="How often every training row is visited.")] = 10
+    accumulate: Annotated[
+        int, Field(ge=1, le=10**9, description="Batches per step: their gradients are averaged, as if they were one batch.")
+    ] = 1
+    max_seconds: Annotated[
+        float | None,
+        Field(gt=0, le=1e9, description="Training ends at the first step or epoch end after so many seconds of it. Default: no limit."),
+    ] = None
     early_stopping: Annotated[EarlyStopping | None, Field(description="Default: all epochs are run.")] = None
     seed: Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="Decides all that is drawn. Default: drawn.")] = None
     shuffle: Annotated[bool, Field(description="Whether every epoch visits the rows in another order.")] = True

@@ -17,7 +17,6 @@ from service.store.ids import new_id
 from service.store.models import Job, JobSpec, Snapshot, Tenant
 from service.store.states import REACHED, REQUESTED, TERMINAL, Action, State, allowed_actions
 
-
 # Built once: clients poll with them, and building a statement takes longer than asking it.
 _JOB_WITH_SPEC = (
     sa.select(*Job.__table__.c, JobSpec.spec)

@@ -38,11 +38,13 @@ class OneStep:
         dtype: str = "float64",
         optimizer: dict[str, Any] = STANDING_STILL,
         seed: int = 3,
+        weights: np.ndarray | None = None,
     ) -> None:
         self.network = NetworkSpec.model_validate({"layers": layers})
         self.loss_spec = TypeAdapter(LossSpec).validate_python({"type": loss} if isinstance(loss, str) else loss)
         self.optimizer = TypeAdapter(OptimizerSpec).validate_python(optimizer)
-        program = Program(self.network, input_shape, loss=self.loss_spec, optimizer=self.optimizer, batch_size=rows)
+        parts = {"loss": self.loss_spec, "optimizer": self.optimizer, "batch_size": rows}
+        program = Program(self.network, input_shape, **parts, weighted=weights is not None)
         self.machine = Machine(program, dtype, seed)
         self.machine.initialise(stream(seed, "init"))
         self.parameters = self.machine.parameters.copy()
@@ -52,7 +54,7 @@ class OneStep:
             inputs = random.integers(0, vocabulary, inputs.shape).astype(dtype)
         targets = random.random((rows, outputs)).astype(dtype)
         self.labels, self.targets, self.inputs = random.integers(0, outputs, rows), targets, inputs
-        self.rows = Rows.of(inputs, targets, self.labels)
+        self.rows = Rows.of(inputs, targets, self.labels, weights)
 
     def loss(self, parameters: np.ndarray | None = None) -> float:
         """The mean loss of the batch, from the training plan."""

@@ -51,9 +51,10 @@ def test_the_best_parameters_are_what_is_left(job: Any) -> None:
         assert values.tobytes() != parameters[trainer.epoch][name].tobytes()
 
 
+@pytest.mark.parametrize("min_delta", [0.0, 0.02])
 @pytest.mark.parametrize("cut_at", [1, 2, 5])
-def test_a_resumed_run_waits_no_longer_than_the_unbroken_one(cut_at: int, job: Any) -> None:
-    unbroken, broken, resumed = (overfitting(job, early_stopping={"patience": 5}) for _ in range(3))
+def test_a_resumed_run_waits_no_longer_than_the_unbroken_one(cut_at: int, min_delta: float, job: Any) -> None:
+    unbroken, broken, resumed = (overfitting(job, early_stopping={"patience": 5, "min_delta": min_delta}) for _ in range(3))
     ends(unbroken)
     for report in broken.run():
         if unbroken.epoch - report.epoch <= cut_at and report.epoch_ended:
@@ -72,6 +73,29 @@ def test_more_patience_goes_on_with_the_same_run(job: Any) -> None:
     assert not patient.finished
     ends(patient)
     assert checkpoint.encode(patient.state()) == checkpoint.encode(unbroken.state())
+
+
+@pytest.mark.parametrize("min_delta", [0.001, 0.02, 0.1])
+def test_a_gain_within_min_delta_ends_no_waiting(min_delta: float, job: Any) -> None:
+    """As Keras counts: better is less than the last better one by more than min_delta."""
+    everything = [report.validation_loss for report in ends(overfitting(job))]
+    trainer = overfitting(job, early_stopping={"patience": 3, "min_delta": min_delta})
+    reports, best, wait = ends(trainer), np.inf, 0
+    for loss in everything[: len(reports)]:
+        assert wait < 3
+        wait += 1
+        if loss < best - min_delta:
+            best, wait = loss, 0
+    assert wait == 3
+    assert len(reports) < 40
+    assert trainer.best is not None
+    assert trainer.best.validation_loss == min(everything[: len(reports)])  # the best is the best nevertheless
+
+
+@pytest.mark.parametrize("min_delta", [-0.1, float("inf"), "0"])
+def test_a_min_delta_that_is_no_distance_is_refused(min_delta: Any) -> None:
+    with pytest.raises(ValidationError):
+        EarlyStopping(min_delta=min_delta)
 
 
 def test_without_it_all_epochs_are_run(job: Any) -> None:

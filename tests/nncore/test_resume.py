@@ -77,6 +77,8 @@ OPTIMIZERS = st.sampled_from(
         {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "cosine", "final": 0.1}},
         {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "exponential", "factor": 0.9, "every_steps": 2}},
         {"type": "sgd", "learning_rate": 0.1, "schedule": {"type": "step", "every_steps": 3, "warmup_steps": 1}},
+        {"type": "adam", "learning_rate": 0.02, "average_decay": 0.8},
+        {"type": "sgd", "learning_rate": 0.01, "momentum": 0.5, "average_decay": 0.9, "maximize": True, "l2": 0.1},
         {"type": "adam", "learning_rate": 0.2, "schedule": {"type": "reduce_on_plateau", "patience": 0, "threshold": 0.1}},
     ]
 )
@@ -120,7 +122,9 @@ def specs(draw: Any) -> dict[str, Any]:
         "shuffle": draw(st.booleans()),
         "dtype": draw(st.sampled_from(["float32", "float64"])),
         "validation": draw(st.sampled_from([None, {"fraction": 0.3}])),
-        "early_stopping": draw(st.sampled_from([None, None, {"patience": 1}])),
+        "early_stopping": draw(st.sampled_from([None, None, {"patience": 1}, {"patience": 1, "min_delta": 0.05}])),
+        "accumulate": draw(st.sampled_from([1, 1, 2, 3])),
+        "sample_weight": draw(st.sampled_from([None, None, "w"])),
         "preprocess": draw(st.sampled_from([[], [{"type": "standardize"}]])) if column != "t" else [],
     }
 
@@ -135,6 +139,7 @@ def rows() -> dict[str, Any]:
         "y": random.integers(0, 3, 23).tolist(),
         "z": random.random(23).tolist(),
         "b": (x[:, 0] > 0).astype(int).tolist(),
+        "w": random.choice([0.0, 0.5, 1.0, 3.0], 23).tolist(),
     }
 
 

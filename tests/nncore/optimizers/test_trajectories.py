@@ -22,6 +22,7 @@ CASES: dict[str, dict[str, Any]] = {
     "sgd-clipped": {"type": "sgd", "learning_rate": 0.5, "clip_norm": 0.2},
     "sgd-clipped-values": {"type": "sgd", "learning_rate": 0.5, "clip_value": 0.03},
     "sgd-scheduled": {"type": "sgd", "learning_rate": 0.5, "schedule": {"type": "step", "every_steps": 20, "warmup_steps": 7}},
+    "sgd-maximised": {"type": "sgd", "learning_rate": 0.02, "momentum": 0.5, "l2": 0.1, "maximize": True},
     "adagrad": {"type": "adagrad", "learning_rate": 0.1},
     "adagrad-initial": {"type": "adagrad", "learning_rate": 0.1, "initial_sum": 0.1, "epsilon": 1e-4},
     "rmsprop": {"type": "rmsprop"},
@@ -32,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "adamw": {"type": "adamw", "learning_rate": 0.01, "weight_decay": 0.5},
     "adamw-biases": {"type": "adamw", "learning_rate": 0.01, "weight_decay": 0.5, "decay_biases": True},
     "adamw-scheduled": {"type": "adamw", "learning_rate": 0.02, "weight_decay": 0.5, "schedule": {"type": "cosine", "steps": 60}},
+    "adamw-maximised": {"type": "adamw", "learning_rate": 0.01, "weight_decay": 0.5, "maximize": True},
     "adam": {"type": "adam", "learning_rate": 0.01},
     "adam-other-betas": {"type": "adam", "learning_rate": 0.01, "beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3},
     "adam-hat": {"type": "adam", "learning_rate": 0.01, "epsilon_mode": "hat", "epsilon": 1e-3},
@@ -119,7 +121,7 @@ def test_the_trajectory_is_that_of_torch(name: str, one_step: Any, torch_network
     decay = getattr(spec, "weight_decay", 0.0) or spec.l2
     groups = [{"params": weights, "weight_decay": decay}, {"params": biases, "weight_decay": decay if spec.decay_biases else 0.0}]
     if case["type"] == "sgd":
-        optimizer = torch.optim.SGD(groups, spec.learning_rate, spec.momentum, nesterov=spec.nesterov)
+        optimizer = torch.optim.SGD(groups, spec.learning_rate, spec.momentum, nesterov=spec.nesterov, maximize=spec.maximize)
     elif case["type"] == "adagrad":
         optimizer = torch.optim.Adagrad(groups, spec.learning_rate, initial_accumulator_value=spec.initial_sum, eps=spec.epsilon)
     elif case["type"] == "rmsprop":
@@ -127,7 +129,7 @@ def test_the_trajectory_is_that_of_torch(name: str, one_step: Any, torch_network
         optimizer = torch.optim.RMSprop(groups, spec.learning_rate, **fields)
     else:
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[case["type"]]
-        optimizer = kind(groups, spec.learning_rate, (spec.beta1, spec.beta2), spec.epsilon)
+        optimizer = kind(groups, spec.learning_rate, (spec.beta1, spec.beta2), spec.epsilon, maximize=spec.maximize)
     for number, expected in enumerate(path[1:]):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(model(torch.tensor(step.inputs)), torch.tensor(step.labels))
