@@ -25,7 +25,7 @@ from pydantic import Field
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
-from nncore.layers.layer_norm import Epsilon, affine_places, refuse_unused
+from nncore.layers.layer_norm import Epsilon, affine_places
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
@@ -50,8 +50,8 @@ class BatchNorm(Layer):
             message = f"a batch_norm layer takes items of shape {wanted}, got items of shape {list(input_shape)}"
             message += '; put {"type": "flatten"} or {"type": "reshape"} before it'
             raise InvalidSpec(Fault("", "shape_mismatch", message, wanted, str(list(input_shape))))
-        refuse_unused(self)
-        check_given(self, **dict.fromkeys(self.given_names, input_shape[:1]))
+        width = input_shape[:1]
+        check_given(self, **dict.fromkeys(("weight", "bias"), width if self.affine else None), running_mean=width, running_var=width)
         if any(number < 0 for number in self.running_var or ()):
             message = f"a variance is never negative, but running_var holds {min(self.running_var or ()):g}"
             raise InvalidSpec(Fault("/running_var", "negative_variance", message, "at least 0"))

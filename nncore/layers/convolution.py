@@ -20,7 +20,9 @@ from pydantic import Field
 
 from nncore.activations import ACTIVATION_CODES, ElementwiseName, activate, activate_backward
 from nncore.errors import Fault, InvalidSpec
+from nncore.initialisers import BiasInitialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
+from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
 from nncore.layers.windows import GEOMETRY, Axis, Padding, PerAxis, area_of, axes_of, geometry_of
 from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
@@ -34,6 +36,7 @@ class Convolution(Layer):
     """What both have in common. stride, dilation, kernel_size: one number, or one for each axis. See windows.py for the padding."""
 
     dimensions: ClassVar[int]
+    given_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     filters: Annotated[int, Field(ge=1, le=2**24)]
     kernel_size: PerAxis
@@ -43,9 +46,16 @@ class Convolution(Layer):
     groups: Annotated[int, Field(ge=1, le=2**24)] = 1
     activation: ElementwiseName = "linear"
     use_bias: bool = True
+    weight: Given | None = None
+    bias: Given | None = None
+    initialiser: Annotated[WeightInitialiser | None, Field(description="How the weight is drawn.")] = None
+    bias_initialiser: Annotated[BiasInitialiser | None, Field(description="How the bias is drawn.")] = None
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (self.filters, *(axis.outputs for axis in self._axes(input_shape)))
+        axes = self._axes(input_shape)
+        weight = (self.filters, input_shape[0] // self.groups, *(axis.kernel for axis in axes))
+        check_given(self, weight=weight, bias=(self.filters,) if self.use_bias else None)
+        return (self.filters, *(axis.outputs for axis in axes))
 
     def untrainable(self) -> str | None:
         return SLOPE_OF_STEP if self.activation == "step" else None
@@ -67,11 +77,12 @@ class Convolution(Layer):
         channels, filters = x.shape[0] // self.groups, self.filters // self.groups
         depth, area = channels * prod(axis.kernel for axis in axes), area_of(axes)
         module, bound = plan.module(), depth**-0.5
-        weight = plan.parameter(f"{module}.weight", (self.filters, channels, *(axis.kernel for axis in axes)), bound)
+        places = (self.filters, channels, *(axis.kernel for axis in axes))
+        weight = plan.parameter(f"{module}.weight", places, bound, self.weight, self.initialiser)
         bias_at: Place | int = NOWHERE
         bias_gradient: Place | int = NOWHERE
         if self.use_bias:
-            bias = plan.parameter(f"{module}.bias", (self.filters,), bound)
+            bias = plan.parameter(f"{module}.bias", (self.filters,), bound, self.bias, self.bias_initialiser)
             bias_at, bias_gradient = bias.at, bias.gradient
         if self.activation != "linear":
             plan.module()

@@ -75,11 +75,24 @@ Given = Annotated[
 ]
 
 
-def check_given(layer: Layer, **wanted: Shape) -> None:
-    """Raises InvalidSpec where a parameter that was given has another shape than the layer has for it."""
+_DRAWN_BY = {"weight": "initialiser", "weight_ih": "initialiser", "weight_hh": "recurrent_initialiser"}
+
+
+def check_given(layer: Layer, **wanted: Shape | None) -> None:
+    """Raises InvalidSpec where a parameter that was given is drawn, too, or has another shape than the layer has for it.
+
+    wanted: the shape by name; None where the layer has no such parameter.
+    """
+    kind = layer.model_dump(include={"type"})["type"]
     for name, shape in wanted.items():
-        given = getattr(layer, name)
+        given, by = getattr(layer, name), _DRAWN_BY.get(name, "bias_initialiser")
+        drawn = getattr(layer, by, None) is not None
+        if shape is None and (given is not None or drawn):
+            message = f"{name if given is not None else by} stands here, but this {kind} layer has no {name}; leave it out"
+            raise InvalidSpec(Fault(f"/{name if given is not None else by}", "given_not_used", message))
+        if given is not None and drawn:
+            message = f"the {name} of the {kind} layer is given, so nothing is drawn for it; leave out one of them"
+            raise InvalidSpec(Fault(f"/{by}", "given_and_drawn", message))
         if given is not None and shape_of(given) != shape:
-            kind = layer.model_dump(include={"type"})["type"]
-            message = f"the {name} of a {kind} layer has the shape {list(shape)} here, but the one given has {list(shape_of(given))}"
-            raise InvalidSpec(Fault(f"/{name}", "shape_mismatch", message, str(list(shape)), str(list(shape_of(given)))))
+            message = f"the {name} of a {kind} layer has the shape {list(shape or ())} here, but the one given has {list(shape_of(given))}"
+            raise InvalidSpec(Fault(f"/{name}", "shape_mismatch", message, str(list(shape or ())), str(list(shape_of(given)))))

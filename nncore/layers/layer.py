@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 MOST_NUMBERS = 2**40
+DRAWING = ("initialiser", "recurrent_initialiser", "bias_initialiser")  # fields that say how parameters are drawn
 
 
 class Layer(Definition):
@@ -66,7 +67,7 @@ class Layer(Definition):
 
     def without_parameters(self) -> Self:
         """The same layer without the parameters that were given in the spec, and without what draws them."""
-        told = [name for name in (*self.given_names, "initialiser", "bias_initialiser") if hasattr(self, name)]
+        told = [name for name in (*self.given_names, *DRAWING) if hasattr(self, name)]
         return self.model_copy(update=dict.fromkeys(told))
 
 

@@ -43,8 +43,7 @@ class LayerNorm(Layer):
                 f"a layer_norm layer over {self.axes} axes takes items of {wanted}, got items of shape {list(input_shape)}; lower axes"
             )
             raise InvalidSpec(Fault("/axes", "shape_mismatch", message, wanted, str(list(input_shape))))
-        refuse_unused(self)
-        check_given(self, weight=input_shape[-self.axes :], bias=input_shape[-self.axes :])
+        check_given(self, **dict.fromkeys(self.given_names, input_shape[-self.axes :] if self.affine else None))
         return input_shape
 
     def lower(self, plan: Plan, x: Value) -> Value:
@@ -65,13 +64,6 @@ class Affine(Protocol):
     affine: bool
     weight: list[Any] | None
     bias: list[Any] | None
-
-
-def refuse_unused(layer: Affine) -> None:
-    """Raises InvalidSpec for a weight or bias that is given though the layer has none."""
-    for name in ("weight", "bias"):
-        if not layer.affine and getattr(layer, name) is not None:
-            raise InvalidSpec(Fault(f"/{name}", "given_not_used", f"a {name} is given though affine is false; leave out one of them"))
 
 
 def affine_places(layer: Affine, plan: Plan, module: str, shape: Shape) -> list[tuple[Place | int, Place | int]]:

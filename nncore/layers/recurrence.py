@@ -8,17 +8,20 @@ Parameters of a direction, named as in torch.nn.LSTM, GRU and RNN (`_reverse` fo
     weight_ih_l0  (gates * units, features)     bias_ih_l0  (gates * units,)
     weight_hh_l0  (gates * units, units)        bias_hh_l0  (gates * units,)
 
-Initial parameters are torch's default, uniform in +-1/sqrt(units).
+Initial parameters are torch's default, uniform in +-1/sqrt(units), unless initialisers draw them, or they are given: of a bidirectional
+layer a list of two, the forward direction's and the backward one's.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from nncore.errors import Fault, InvalidSpec
+from nncore.initialisers import BiasInitialiser, WeightInitialiser
+from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.exponential import exponential, tangent
 from nncore.machine.kernels import Array, Kernel, jit
@@ -30,6 +33,7 @@ MOST_UNITS = 2**20
 class Recurrent(Layer):
     """A recurrence over the steps of a sequence, in one direction or both."""
 
+    given_names: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     gates: ClassVar[int]
     """How many vectors of units a step computes from its input."""
 
@@ -38,6 +42,13 @@ class Recurrent(Layer):
     output: Annotated[
         Literal["last", "all"], Field(description='"last": the final state of each direction; "all": the state after every step.')
     ] = "last"
+    weight_ih: Given | None = None
+    weight_hh: Given | None = None
+    bias_ih: Given | None = None
+    bias_hh: Given | None = None
+    initialiser: Annotated[WeightInitialiser | None, Field(description="How weight_ih is drawn.")] = None
+    recurrent_initialiser: Annotated[WeightInitialiser | None, Field(description="How weight_hh is drawn.")] = None
+    bias_initialiser: Annotated[BiasInitialiser | None, Field(description="How both biases are drawn.")] = None
 
     @abstractmethod
     def kernels(self) -> tuple[Kernel, Kernel]:
@@ -62,20 +73,35 @@ class Recurrent(Layer):
         if min(input_shape) < 1:
             message = f"a layer of type {name} reads at least one step of one feature, got items of shape {list(input_shape)}"
             raise InvalidSpec(Fault("", "shape_mismatch", message, "at least (1, 1)", str(list(input_shape))))
+        directions = (2,) if self.bidirectional else ()
+        check_given(self, **{name: (*directions, *shape) for name, shape in self._shapes(input_shape[1]).items()})
         width = self.units * (2 if self.bidirectional else 1)
         return (input_shape[0], width) if self.output == "all" else (width,)
+
+    def _shapes(self, features: int) -> dict[str, Shape]:
+        """Of the parameters of a direction, in their order."""
+        wide = self.gates * self.units
+        return {"weight_ih": (wide, features), "weight_hh": (wide, self.units), "bias_ih": (wide,), "bias_hh": (wide,)}
+
+    def _given(self, name: str, reverse: int) -> list[Any] | None:
+        """A parameter of a direction, if it was given."""
+        given: list[Any] | None = getattr(self, name)
+        return given[reverse] if given is not None and self.bidirectional else given
 
     def lower(self, plan: Plan, x: Value) -> Value:
         steps, features = x.shape
         module, units, bound = plan.module(), self.units, self.units**-0.5
-        shapes = {"weight_ih": (features,), "weight_hh": (units,), "bias_ih": (), "bias_hh": ()}
+        drawn = dict(zip(self.given_names, (self.initialiser, self.recurrent_initialiser, *[self.bias_initialiser] * 2), strict=True))
         y, every = plan.value(*self.output_shape(x.shape)), int(self.output == "all")
         forward, backward = self.kernels()
         group = []
         for reverse in range(2 if self.bidirectional else 1):
             suffix = "_l0_reverse" if reverse else "_l0"
-            # The four lie one after the other: kernels are told where the first is.
-            first, *_ = (plan.parameter(f"{module}.{name}{suffix}", (self.gates * units, *rest), bound) for name, rest in shapes.items())
+            # They lie one after the other: kernels are told where the first is.
+            first, *_ = (
+                plan.parameter(f"{module}.{name}{suffix}", shape, bound, self._given(name, reverse), drawn[name])
+                for name, shape in self._shapes(features).items()
+            )
             space = plan.workspace(steps * features + self.kept(steps))
             sizes = (space, steps, features, units, reverse, every, y.shape[-1], self.variant())
             plan.forward.append((forward, x.at, first.at, y.at, *sizes))

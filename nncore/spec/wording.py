@@ -51,6 +51,7 @@ _UNIONS = {
     "preprocess": "preprocessing step ",
     "initialiser": "initialiser ",
     "bias_initialiser": "initialiser ",
+    "recurrent_initialiser": "initialiser ",
 }
 
 
