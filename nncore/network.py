@@ -64,6 +64,7 @@ class NetworkSpec(Definition):
         """Append every layer to the plan; answers where the output of the last lies."""
         for layer in self.layers:
             x = layer.lower(plan, x)
+            plan.layer_outputs.append(x)
         return x
 
     def without_parameters(self) -> NetworkSpec:

@@ -67,6 +67,8 @@ class BatchNorm(Layer):
         if not plan.training:
             statistics = (running_mean.at, running_var.at, kept, channels, area, epsilon)
             plan.forward.append((batch_norm_in_use, x.at, weight[0], bias[0], y.at, *statistics))
+            if plan.gradients:
+                plan.backward.append([(batch_norm_in_use_backward, x.at, x.gradient, weight[1], bias[1], y.gradient, *statistics)])
             return y
         plan.forward.append((batch_norm_forward, x.at, weight[0], bias[0], y.at, kept, channels, area, epsilon))
         plan.backward.append([(batch_norm_backward, x.at, x.gradient, *weight, bias[1], y.gradient, kept, channels, area)])
@@ -205,3 +207,27 @@ def batch_norm_in_use(op: Op, arena: Array, integers: Array) -> None:
             scale, shift = scales[channel], shifts[channel]
             for j in range(area):
                 y[row, channel, j] = x[row, channel, j] * scale + shift
+
+
+@kernel
+def batch_norm_in_use_backward(op: Op, arena: Array, integers: Array) -> None:
+    """dx = dy times what its channel is multiplied by; dweight = dy (x - mean) / deviation and dbias = dy, summed."""
+    x_at, dx_at, dweight_at, dbias_at, dy_at, mean_at, variance_at, kept_at, channels, area, epsilon_at = op[:11]
+    rows, zero, one, epsilon = integers[ROWS], arena.dtype.type(0), arena.dtype.type(1), arena[epsilon_at]
+    x, dy, scales = view(arena, x_at, rows, channels, area), view(arena, dy_at, rows, channels, area), view(arena, kept_at, channels)
+    mean, variance = view(arena, mean_at, channels), view(arena, variance_at, channels)
+    for channel in range(channels if dweight_at >= 0 else 0):
+        along, total, middle = zero, zero, mean[channel]
+        for row in range(rows):
+            for j in range(area):
+                along += dy[row, channel, j] * (x[row, channel, j] - middle)
+                total += dy[row, channel, j]
+        arena[dweight_at + channel] = along * (one / np.sqrt(variance[channel] + epsilon))
+        arena[dbias_at + channel] = total
+    if dx_at >= 0:
+        dx = view(arena, dx_at, rows, channels, area)
+        for row in range(rows):
+            for channel in range(channels):
+                scale = scales[channel]
+                for j in range(area):
+                    dx[row, channel, j] = dy[row, channel, j] * scale

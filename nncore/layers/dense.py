@@ -148,7 +148,7 @@ class Dense(Layer):
         in_place = applied_in_place(self.activation)
         y, code = plan.value(units), ACTIVATION_CODES[self.activation if in_place else "linear"]
         plan.forward.append((dense_forward, x.at, weight.at, bias_at, y.at, inputs, units, code))
-        if plan.training:
+        if plan.gradients:
             places = (x.at, x.gradient, weight.at, weight.gradient, bias_gradient, y.at, y.gradient)
             plan.backward.append([(dense_backward, *places, inputs, units, code)])
         return y if in_place else lower_activation(plan, y, self.activation)

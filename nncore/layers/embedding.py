@@ -75,7 +75,7 @@ class Embedding(Layer):
         padding = -1 if self.padding_index is None else self.padding_index
         sizes = (self.vocabulary, steps, dimensions, padding)
         plan.forward.append((embedding_forward, x.at, weight.at, y.at, mask, *sizes))
-        if plan.training:
+        if plan.gradients:
             plan.backward.append([(embedding_backward, x.at, weight.gradient, y.gradient, *sizes)])
         return y._replace(mask=mask)
 

@@ -46,7 +46,7 @@ class Layer(Definition):
         """Append the layer to the plan: parameters, space, forward rows, backward rows. Answers where its output lies.
 
         Names of parameters come from `plan.module()`, called once for every module of the equal torch.nn.Sequential.
-        A plan that does not train (`plan.training` is false) wants no backward rows. Others may read x as well: what lies there stays as
+        A plan without gradients (`plan.gradients` is false) wants no backward rows. Others may read x as well: what lies there stays as
         it is, and the gradient of x is overwritten, or is that of the output. The gradient of the output may be used up.
         """
 

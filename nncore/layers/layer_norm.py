@@ -53,7 +53,7 @@ class LayerNorm(Layer):
         runs = x.size // width
         sizes = (plan.workspace(2 * runs), runs, width)
         plan.forward.append((layer_norm_forward, x.at, weight[0], bias[0], y.at, *sizes, plan.constant(self.epsilon)))
-        if plan.training:
+        if plan.gradients:
             plan.backward.append([(layer_norm_backward, x.at, x.gradient, *weight, bias[1], y.gradient, *sizes)])
         return y._replace(mask=x.mask)
 

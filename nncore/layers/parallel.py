@@ -90,7 +90,7 @@ class Parallel(Layer):
             size = part.size // runs
             accumulate = int(self.merge == "add" and number > 0)
             plan.forward.append((put, part.at, y.at, runs, size, y.size // runs, offset, accumulate))
-            if plan.training and part.gradient != NOWHERE:
+            if plan.gradients and part.gradient != NOWHERE:
                 backward.append((cut, part.gradient, y.gradient, runs, size, y.size // runs, offset))
             offset += size if self.merge == "concat" else 0
         plan.backward.append(backward)

@@ -106,7 +106,7 @@ class Recurrent(Layer):
             sizes = (space, steps, features, units, reverse, every, y.shape[-1], self.variant())
             plan.forward.append((forward, x.at, first.at, y.at, *sizes))
             group.append((backward, x.gradient, first.at, first.gradient, y.gradient, *sizes))
-        if plan.training:
+        if plan.gradients:
             plan.backward.append(group)  # the backward direction adds to the gradient that the forward one wrote
         return y._replace(mask=x.mask if every else NOWHERE)
 

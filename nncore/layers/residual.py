@@ -61,7 +61,7 @@ class Residual(Layer):
                 changed = layer.lower(plan, changed)
         y = plan.value(*x.shape)
         plan.forward.append((add, x.at, changed.at, y.at, x.size))
-        if plan.training:
+        if plan.gradients:
             if changed.gradient != NOWHERE:  # a copy: the inner layers use it up, and the sum needs the gradient of y once more
                 plan.backward.append([(copy, y.gradient, changed.gradient, x.size)])
             if x.gradient != NOWHERE:

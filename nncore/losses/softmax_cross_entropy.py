@@ -56,14 +56,14 @@ class SoftmaxCrossEntropy(Loss):
         return self.model_copy(update={"class_weights": balanced(labels[labels != self.ignore_index], classes)})
 
     def lower(self, plan: Plan, outputs: Value) -> None:
-        exponentials = outputs.gradient if plan.training else plan.workspace(outputs.size)
+        exponentials = outputs.gradient if plan.gradients else plan.workspace(outputs.size)
         places = (outputs.at, exponentials, plan.row_losses(), plan.labels())
         if self.class_weights is None and not self.label_smoothing and self.ignore_index is None:
-            plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.training)))
+            plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.gradients)))
         else:
             weights, ignored = self._weights(plan, outputs)
             shares = plan.constant(1 - self.label_smoothing, self.label_smoothing / outputs.size)
-            plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(plan.training), weights, shares, ignored))
+            plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(plan.gradients), weights, shares, ignored))
 
     def weigh(self, plan: Plan, outputs: Value) -> None:
         if self.class_weights is None and self.ignore_index is None:

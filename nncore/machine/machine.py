@@ -135,7 +135,7 @@ class Machine:
     def run_steps(self, scalars: np.ndarray, sums: np.ndarray, rows: Rows, order: np.ndarray, begin: int) -> int:
         """Run one step for each row of `scalars`, on batches of `order` from `begin` on; how many were applied. See run.run_steps."""
         plan = self._training
-        assert plan is not None, "a program without an optimizer has no training plan"
+        assert plan is not None, "a program without an optimizer or gradients has no training plan"
         done: int = self._run_steps(
             plan.addresses,
             plan.rows,

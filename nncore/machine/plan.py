@@ -159,10 +159,15 @@ class Layout:
 
 
 class Plan:
-    """What layers, loss and optimizer are lowered into. `rows`: the largest batch; `training`: whether gradients are wanted."""
+    """What layers, loss and optimizer are lowered into.
 
-    def __init__(self, layout: Layout, rows: int, *, training: bool) -> None:
+    rows: the largest batch. training: whether layers that do something else while training (dropout, batch_norm) do that.
+    gradients: whether there are backward rows; where nothing is said, when it trains.
+    """
+
+    def __init__(self, layout: Layout, rows: int, *, training: bool, gradients: bool | None = None) -> None:
         self.layout, self.rows, self.training = layout, rows, training
+        self.gradients = training if gradients is None else gradients
         self.forward: list[tuple[Any, ...]] = []
         self.backward: list[list[tuple[Any, ...]]] = []
         """Groups of rows. The groups run last first, the rows within one in their order."""
@@ -171,6 +176,8 @@ class Plan:
         self._prefix, self._modules, self._random_layers = "", 0, 0
         self._taken: dict[Region, int] = {"workspace": 0, "integers": HEADER}
         self.inputs = self.outputs = Value(NOWHERE, NOWHERE, ())
+        self.layer_outputs: list[Value] = []
+        """What each layer of the network gives to the next; in a plan without gradients it stays as it is until the next batch."""
         self.row_losses_at: Place | int = NOWHERE
         self.targets_at: Place | int = NOWHERE
         self.labels_at: Place | int = NOWHERE
@@ -239,9 +246,9 @@ class Plan:
         return self.layout.geometry[numbers]
 
     def value(self, *shape: int) -> Value:
-        """Space for an activation of every row, and for its gradient in a plan that trains."""
+        """Space for an activation of every row, and for its gradient in a plan that computes them."""
         size = prod(shape)
-        return Value(self.workspace(size), self.workspace(size) if self.training else NOWHERE, shape)
+        return Value(self.workspace(size), self.workspace(size) if self.gradients else NOWHERE, shape)
 
     def workspace(self, size_per_row: int) -> Place:
         """Space that lives within a step: `size_per_row` numbers for each row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,6 +23,9 @@ FEWEST_ROWS, MOST_ROWS = 16, 1024  # but never of fewer or more rows than these
 class Program:
     """The plans of a network. With an optimizer there are two, without one only the evaluation plan.
 
+    gradients: without an optimizer, wants a training plan that updates nothing, and knows the gradient of the inputs, too: computed as
+    "in training", or "in use", without dropout and by running statistics.
+
     accumulate: how many batches make a step. weighted: whether every row has a weight in the loss.
     block_rows: how many rows are evaluated at a time. It depends on the network alone, so what comes out depends on no caller.
     Raises InvalidSpec when the layers do not fit together.
@@ -38,6 +41,7 @@ class Program:
         batch_size: int = 1,
         accumulate: int = 1,
         weighted: bool = False,
+        gradients: Literal["in training", "in use"] | None = None,
     ) -> None:
         network.shapes(input_shape)
         self.network, self.input_shape = network, tuple(input_shape)
@@ -50,6 +54,9 @@ class Program:
             optimizer.lower(self.training)
             if accumulate > 1:
                 self.training.accumulate()
+        elif gradients is not None:
+            in_training = gradients == "in training"
+            self.training = self._lower(Plan(self.layout, batch_size, training=in_training, gradients=True), of_inputs=True)
         self.evaluation = self._lower(Plan(self.layout, self.block_rows, training=False))
 
     @property
@@ -66,8 +73,9 @@ class Program:
         plans = [plan for plan in (self.training, self.evaluation) if plan is not None]
         return list(dict.fromkeys(kernel for plan in plans for kernel in plan.kernels()))
 
-    def _lower(self, plan: Plan) -> Plan:
-        plan.inputs = Value(plan.workspace(prod(self.input_shape)), NOWHERE, self.input_shape)
+    def _lower(self, plan: Plan, *, of_inputs: bool = False) -> Plan:
+        size = prod(self.input_shape)
+        plan.inputs = Value(plan.workspace(size), plan.workspace(size) if of_inputs else NOWHERE, self.input_shape)
         plan.outputs = self.network.lower(plan, plan.inputs)
         if self.loss is not None:
             self.loss.lower(plan, plan.outputs)
