@@ -91,6 +91,7 @@ class Settings(BaseModel):
     wake_expiry_seconds: Seconds = Field(60, description="A wake older than this is dropped.")
     shutdown_seconds: Seconds = Field(20, description="How long a stopping worker may take to checkpoint and release its jobs.")
     idempotency_seconds: Seconds = Field(86400, description="How long an Idempotency-Key is remembered.")
+    audit_retention_seconds: Seconds = Field(366 * 86400, description="How long entries of the audit log are kept.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:

@@ -9,18 +9,24 @@ from flask import Flask
 from service import queue
 from service.api import (
     access_log,
+    audit,
     authentication,
     datasets,
     docs,
     events,
     health,
     jobs,
+    keys,
     metrics,
     networks,
     predict,
     problems,
+    quotas,
+    retention,
     snapshots,
     split,
+    tenants,
+    usage,
     weights,
 )
 from service.api.context import NAME, Context
@@ -30,8 +36,9 @@ from service.api.streams import Streams
 from service.queue import Waker
 from service.settings import Settings
 from service.store.database import Store
+from service.store.errors import QuotaExceeded
 
-RESOURCES = (datasets, jobs, events, metrics, snapshots, split, weights, predict, networks, health)
+RESOURCES = (datasets, jobs, events, metrics, snapshots, split, weights, predict, networks, usage, keys, tenants, audit, retention, health)
 MAX_FORM_FIELD_BYTES = 256 << 10  # well above the 64 KiB that werkzeug reads at once: it counts what it has read of a file, too
 MAX_FORM_PARTS = 16
 
@@ -46,12 +53,14 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.redirect_defaults = False
     store = Store(settings.database)
     waker = Waker(queue.make_app(settings), settings.wake_expiry_seconds)
-    app.extensions[NAME] = Context(settings, store, waker, Streams(settings), Predictors())
+    identities = authentication.Identities(store)
+    app.extensions[NAME] = Context(settings, store, waker, Streams(settings), Predictors(), identities)
     problems.install(app)
+    app.register_error_handler(QuotaExceeded, quotas.refused)
     for module in RESOURCES:
         app.register_api(module.resource)
     app.register_blueprint(docs.resource)
     access_log.install(app)
-    authentication.install(app, store)
+    authentication.install(app, store, identities)
     docs.install(app, app.api_doc)
     return app

@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import current_app
 
+from service.api.authentication import Identities
 from service.api.predictors import Predictors
 from service.api.streams import Streams
 from service.queue import Waker
@@ -25,6 +26,7 @@ class Context:
     waker: Waker
     streams: Streams
     predictors: Predictors
+    identities: Identities
 
 
 def context() -> Context:

@@ -17,10 +17,11 @@ from service.api.openapi import blueprint, json_answer, reads_headers, reference
 from service.api.parameters import DatasetPath, Page, Parameters
 from service.api.uploads import ColumnsBody, Name, received
 from service.settings import Settings
-from service.store import blobs
+from service.store import blobs, quotas
 from service.store import datasets as stored
 from service.store import idempotency as keys
 from service.store.datasets import NewDataset
+from service.store.errors import QuotaExceeded
 from service.store.models import Dataset
 
 resource = blueprint("datasets", "Tables that jobs are trained on.", "/v1/datasets")
@@ -110,6 +111,7 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
         if not made:
             table = upload.table(limits(here.settings))
             header = table.header()
+            quotas.room_is_left(here.store, tenant_id(), header["bytes"])
             new = NewDataset(
                 tenant_id=tenant_id(),
                 name=upload.name,
@@ -120,7 +122,11 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
                 header=header,
                 blob_id=blobs.write(here.store, table.chunks(blobs.CHUNK_BYTES)),
             )
-            made = stored.create(here.store, new, answer=lambda dataset: encode(document(dataset)), once=once)
+            try:
+                made = stored.create(here.store, new, answer=lambda dataset: encode(document(dataset)), once=once)
+            except QuotaExceeded:  # another upload took the room meanwhile
+                blobs.remove(here.store, [new.blob_id])
+                raise
             if made.replayed:  # a twin was quicker
                 blobs.remove(here.store, [new.blob_id])
     about(dataset_id=made.id)

@@ -44,6 +44,9 @@ class Queue(BaseModel):
     """Where a queued job stands."""
 
     jobs_ahead: int
+    held_by: str | None = Field(
+        description="The quota of your tenant for which it stays in the queue: running_jobs or worker_seconds_per_day."
+    )
 
 
 class Measured(BaseModel):
@@ -116,7 +119,7 @@ def document(detail: JobDetail) -> dict[str, Any]:
         "finished_at": iso_time(job.finished_at),
         "heartbeat_at": iso_time(job.heartbeat_at),
         "progress": progress(job),
-        "queue": None if detail.jobs_ahead is None else {"jobs_ahead": detail.jobs_ahead},
+        "queue": None if detail.jobs_ahead is None else {"jobs_ahead": detail.jobs_ahead, "held_by": detail.held_by},
         "losses": job.losses,
         "slices": job.slices,
         "trained_seconds": round(job.trained_seconds, 3),

@@ -103,6 +103,7 @@ def create_job() -> Response:
             name=body.name,
             tags=dict(body.tags),
             priority=body.priority,
+            parameters=spec.sizes.parameters,
         )
         made = stored.create(here.store, new, answer=lambda detail: encode(document(detail)), once=once)
         about(dataset_id=body.dataset)

@@ -19,6 +19,7 @@ from pydantic.json_schema import models_json_schema
 from nncore.spec import faults_of
 from service.api import authentication, problems
 from service.api.bodies import Request
+from service.api.rate_limits import FIELDS
 
 REFERENCE = "#/components/schemas/{model}"
 KEY_SCHEME = "api_key"
@@ -26,7 +27,8 @@ DESCRIPTION = """Train neural networks on demand: POST a dataset and a network, 
 
 Every request but those marked otherwise carries an API key, `Authorization: Bearer KEY`. Errors are problem documents (RFC 9457) with
 a `code` for programs; a 422 names every fault at once. Times are ISO 8601 in UTC. Lists come in pages: send `next_cursor` back as
-`cursor` until it is null. What is created by a POST with an `Idempotency-Key` is created once, however often it is sent."""
+`cursor` until it is null. What is created by a POST with an `Idempotency-Key` is created once, however often it is sent. Where a key or
+its tenant is limited, every answer says in `RateLimit` and `RateLimit-Policy` how many requests are left."""
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -130,7 +132,9 @@ def _finish(operation: dict[str, Any], endpoint: str, view: Any, app: OpenAPI) -
     operation["security"] = [] if scope == authentication.PUBLIC else [{KEY_SCHEME: [scope]}]
     if scope != authentication.PUBLIC:
         responses["401"] = _problem("No API key was sent, or one that is not known.")
-        responses["403"] = _problem(f"The key lacks the scope `{scope}`.")
+        quota = "" if scope == "read" else ", or this would exceed a quota that time does not give back (`quota_exceeded`)"
+        responses["403"] = _problem(f"The key lacks the scope `{scope}`{quota}.")
+        responses["429"] = _limited()
         responses["503"] = _problem("The service is busy or its database out of reach; try again after `Retry-After` seconds.")
     responses["500"] = _problem("An error of the server's own; its log has the details under `request_id`.")
     operation["responses"] = dict(sorted(responses.items()))
@@ -148,6 +152,12 @@ def _tidy(parameter: dict[str, Any]) -> None:
 
 def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {problems.MEDIA_TYPE: {"schema": reference(problems.Problem)}}}
+
+
+def _limited() -> dict[str, Any]:
+    text = "Too many requests (`rate_limited`), or a quota is used up that is free again later (`quota_exceeded`)."
+    fields = {"Retry-After": "Seconds after which to send it again, where that is known.", **FIELDS}
+    return answer(_problem("")["content"], text, headers=fields)
 
 
 def _operation_id(*, name: str, **_: Any) -> str:

@@ -38,7 +38,8 @@ def _schema(model: type[Parameters], arguments: tuple[Any, ...], options: tuple[
 
 
 SHOWN_CHARACTERS = 60
-PREFIXES = {"job": "job", "dataset": "ds"}
+PREFIXES = {"job": "job", "dataset": "ds", "key": "key"}
+TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
 def pattern(kind: str) -> str:
@@ -63,6 +64,23 @@ class DatasetPath(Parameters):
     dataset_id: Annotated[str, AfterValidator(partial(known_id, "dataset"))] = Field(
         description="The dataset's id.", json_schema_extra={"pattern": pattern("dataset")}
     )
+
+
+class KeyPath(Parameters):
+    key_id: Annotated[str, AfterValidator(partial(known_id, "key"))] = Field(
+        description="The key's id.", json_schema_extra={"pattern": pattern("key")}
+    )
+
+
+def known_tenant(text: str) -> str:
+    """The tenant's id `text`. Raises NotFound for one that cannot be an id."""
+    if not re.fullmatch(TENANT, text):
+        raise NotFound("tenant", text[:SHOWN_CHARACTERS])
+    return text
+
+
+class TenantPath(Parameters):
+    tenant_id: Annotated[str, AfterValidator(known_tenant)] = Field(description="The tenant's id.", json_schema_extra={"pattern": TENANT})
 
 
 class Page(Parameters):

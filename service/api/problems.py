@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from nncore.errors import Fault, InvalidData, InvalidSpec
-from service.store.errors import IdempotencyConflict, IllegalAction, NotFound, StorageFull, StoreBusy
+from service.store.errors import AlreadyThere, IdempotencyConflict, IllegalAction, KeyEnded, NotFound, StorageFull, StoreBusy
 
 logger = structlog.get_logger(__name__)
 
@@ -100,6 +100,8 @@ def install(app: Flask) -> None:
     app.register_error_handler(NotFound, lambda error: Refusal(404, "not_found", str(error)).response())
     app.register_error_handler(IdempotencyConflict, lambda error: Refusal(422, "idempotency_conflict", str(error)).response())
     app.register_error_handler(IllegalAction, _illegal_action)
+    app.register_error_handler(AlreadyThere, lambda error: Refusal(409, "already_there", str(error)).response())
+    app.register_error_handler(KeyEnded, lambda error: Refusal(409, f"{error.how}_key", str(error)).response())
     app.register_error_handler(InvalidSpec, lambda error: invalid(error.faults).response())
     app.register_error_handler(InvalidData, lambda error: invalid(error.faults).response())
     app.register_error_handler(StoreBusy, _store_busy)
@@ -184,3 +186,8 @@ class Problem(BaseModel):
     request_id: str | None = Field(description="Under this id the server's log knows the request.")
     errors: list[FaultDocument] | None = Field(None, description="With 422: every fault at once.")
     allowed_actions: list[str] | None = Field(None, description="With illegal_action: what the job can be asked now.")
+    quota: str | None = Field(None, description="With quota_exceeded and rate_limited: which one.")
+    limit: int | None = Field(None, description="With a quota: how much there may be.")
+    used: float | None = Field(None, description="With a quota: how much there is, or would be.")
+    remedy: str | None = Field(None, description="With a quota: what to do.")
+    resets_at: str | None = Field(None, description="With a quota that time gives back: when all of it is free again.")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
+from typing import Any
 
+import structlog
 from flask import Response, request
 from pydantic import Field
 
 from nncore import formats
 from nncore.errors import Fault
 from nncore.formats import FORMATS, FormatName, safetensors
-from service.api.authentication import needs, tenant_id
+from service.api.authentication import actor, needs, tenant_id
 from service.api.conditional import file_answer
 from service.api.context import context
 from service.api.long_poll import IF_NONE_MATCH
@@ -19,8 +22,12 @@ from service.api.openapi import answer, blueprint, header_parameter, reads_heade
 from service.api.parameters import JobPath, Parameters
 from service.api.problems import Refusal, invalid_parameters
 from service.api.snapshots import NO_SNAPSHOT, SNAPSHOT, snapshot_file
-from service.store import jobs
+from service.store import audit, jobs
+from service.store.audit import Actor
+from service.store.database import Store
+from service.store.errors import StoreError
 
+logger = structlog.get_logger(__name__)
 resource = blueprint("weights", "Trained parameters as files.", "/v1/jobs")
 
 MEDIA_TYPES = {name: format.media_type for name, format in FORMATS.items()}
@@ -77,7 +84,18 @@ def get_job_weights(path: JobPath, query: WeightsQuery) -> Response:
     response = file_answer(f'"{digest}"', size, read, media_type=MEDIA_TYPES[format], filename=f"{name}.{extension}")
     response.headers["Sankofa-Step"] = str(found.step)
     response.headers["Vary"] = "Accept"
+    if request.method == "GET" and response.status_code in (200, 206):
+        sent = {"format": format, "step": found.step, "bytes": response.content_length}
+        response.call_on_close(partial(_record, here.store, actor(), path.job_id, tenant_id(), sent))
     return response
+
+
+def _record(store: Store, reader: Actor, job_id: str, owner: str, sent: dict[str, Any]) -> None:
+    """Write who fetched the weights, when they have been sent."""
+    try:
+        audit.record_read(store, reader, "weights.read", job_id, owner, **sent)
+    except StoreError as error:
+        logger.error("not written to the audit log", action="weights.read", key=reader.key_id, job_id=job_id, error=str(error))
 
 
 def _format(asked: str | None) -> FormatName:

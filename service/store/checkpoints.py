@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
@@ -13,7 +14,7 @@ from service.store.claims import Claim
 from service.store.database import Store
 from service.store.errors import LostClaim
 from service.store.models import Checkpoint, Job, Snapshot
-from service.store.states import OWNED, TERMINAL
+from service.store.states import OWNED, TERMINAL, State
 
 
 def save(store: Store, claim: Claim, step: int, epoch: int, data: bytes) -> None:
@@ -60,15 +61,41 @@ def steps_to_keep(steps: Iterable[int]) -> set[int]:
     return {*ordered[-2:], *first_of_power.values()}
 
 
+@dataclass(frozen=True)
+class Leaving:
+    """Checkpoints of a job that has ended, and when they will be deleted."""
+
+    job_id: str
+    bytes: int
+    at: float
+
+
 def remove_old(store: Store, age_seconds: float) -> None:
     """Delete checkpoints of jobs that ended before `age_seconds`, but for the newest where it is all that a stopped job left behind."""
     with store.write() as session:
         ended = sa.select(Job.id).where(Job.state.in_(TERMINAL), Job.finished_at < store.now(session) - age_seconds)
-        newer = aliased(Checkpoint)
-        older = sa.exists().where(newer.job_id == Checkpoint.job_id, newer.step > Checkpoint.step)
-        served = sa.exists().where(Snapshot.job_id == Checkpoint.job_id) | sa.exists().where(
-            Job.id == Checkpoint.job_id, Job.state.in_(("cancelled", "failed"))
-        )
-        gone = sa.delete(Checkpoint).where(Checkpoint.job_id.in_(ended), served | older).returning(Checkpoint.blob_id)
+        gone = sa.delete(Checkpoint).where(Checkpoint.job_id.in_(ended), _dispensable()).returning(Checkpoint.blob_id)
         removed = session.scalars(gone).all()
     blobs.remove(store, removed)
+
+
+def leaving(store: Store, tenant_id: str, age_seconds: float, *, limit: int, after: str | None = None) -> Sequence[Leaving]:
+    """What `remove_old` will delete of the tenant's, a job at a time, soonest first; behind the job named `after`."""
+    ended = sa.select(Job.id, Job.finished_at, sa.func.sum(Checkpoint.bytes).label("bytes")).join(Checkpoint, Checkpoint.job_id == Job.id)
+    ended = ended.where(Job.tenant_id == tenant_id, Job.state.in_(TERMINAL), _dispensable()).group_by(Job.id, Job.finished_at)
+    if after is not None:
+        last = sa.select(Job.finished_at).where(Job.id == after, Job.tenant_id == tenant_id).scalar_subquery()
+        ended = ended.where(sa.or_(Job.finished_at > last, sa.and_(Job.finished_at == last, Job.id > after)))
+    with store.read() as session:
+        found = session.execute(ended.order_by(Job.finished_at, Job.id).limit(limit))
+        return [Leaving(row.id, int(row.bytes), row.finished_at + age_seconds) for row in found]
+
+
+def _dispensable() -> sa.ColumnElement[bool]:
+    """Whether an ended job keeps what it has learned without this checkpoint: in its snapshots, in a newer one, or not at all."""
+    newer, its_job = aliased(Checkpoint), aliased(Job)
+    return sa.or_(
+        sa.exists().where(Snapshot.job_id == Checkpoint.job_id),
+        sa.exists().where(its_job.id == Checkpoint.job_id, its_job.state.in_((State.CANCELLED, State.FAILED))),
+        sa.exists().where(newer.job_id == Checkpoint.job_id, newer.step > Checkpoint.step),
+    )

@@ -7,6 +7,7 @@ it, or the job has no owner any more. So a worker that froze and wakes too late 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from service.store import events, queue_order
+from service.store import events, queue_order, quotas
 from service.store.database import Store
 from service.store.errors import LostClaim, StoreBusy
 from service.store.models import Checkpoint, Job, JobMetric, JobSpec, Snapshot, Tenant, Worker
@@ -89,12 +90,15 @@ class Ending:
 def claim(store: Store, worker_id: str, fingerprint: str, lease_seconds: float) -> Claim | None:
     """Take the next job, or None if there is none for this worker.
 
-    Jobs of another environment fingerprint are left to their workers while one of those is alive: bits would change.
+    Jobs of another environment fingerprint are left to their workers while one of those is alive: bits would change. Those of a
+    tenant that has used up a quota are left in the queue.
     Raises StoreBusy when nothing was claimed, or it cannot be known: then the lease of what was claimed expires.
     """
     claim_id = uuid4().hex
     try:
-        return _claim(store, claim_id, worker_id, fingerprint, lease_seconds)
+        while True:
+            with suppress(QuotaReached):  # then the next look passes over that tenant
+                return _claim(store, claim_id, worker_id, fingerprint, lease_seconds)
     except StoreBusy:
         with store.read() as session:  # the answer to the commit may have been lost: then the claim is found by its id
             job = session.scalar(sa.select(Job).where(Job.claim_id == claim_id, Job.state.in_(OWNED)))
@@ -116,6 +120,7 @@ def look(store: Store, claim: Claim, newcomer_seconds: float) -> Look:
             Job.slices == 0,
             Job.runnable_since < now - newcomer_seconds,
             queue_order.goes_before(now, mine.priority, mine.used),
+            quotas.held_by(now, but_for=claim.job_id).is_(None),
         )
         return Look(State(mine.state), session.execute(newcomer.limit(1)).first() is not None)
 
@@ -173,16 +178,24 @@ def finish(store: Store, claim: Claim, ending: Ending, progress: Progress | None
     return _leave(store, claim, FINISHED[ending.outcome], progress, metrics, ending.snapshots, ending.reason)
 
 
+class QuotaReached(Exception):
+    """Another worker has just claimed the last job that the tenant may have running."""
+
+
 def _claim(store: Store, claim_id: str, worker_id: str, fingerprint: str, lease_seconds: float) -> Claim | None:
     with store.write() as session:
         now = store.now(session)
         others = sa.exists().where(Worker.fingerprint == Job.fingerprint, Worker.heartbeat_at > now - ALIVE_SECONDS)
         ours = sa.or_(Job.fingerprint.is_(None), Job.fingerprint == fingerprint, ~others)
-        queued = sa.select(Job.id, Job.fingerprint).join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED, ours)
+        free = quotas.held_by(now).is_(None)
+        queued = sa.select(Job.id, Job.fingerprint, Job.tenant_id).join(Tenant, Tenant.id == Job.tenant_id)
+        queued = queued.where(Job.state == State.QUEUED, ours, free)
         first = queued.order_by(*queue_order.keys(now)).limit(1)
         found = session.execute(first if store.is_sqlite else first.with_for_update(of=Job, skip_locked=True)).one_or_none()
         if found is None:
             return None
+        if not store.is_sqlite and not quotas.may_run_one_more(session, found.tenant_id):
+            raise QuotaReached
         change = {
             "state": State.RUNNING,
             "fence": Job.fence + 1,
@@ -272,5 +285,6 @@ def _write_metrics(store: Store, session: Session, job_id: str, metrics: Sequenc
 
 
 def _charge(session: Session, tenant_id: str, seconds: float, now: float) -> None:
-    """Add to the tenant's recent seconds, which fade."""
-    session.execute(sa.update(Tenant).where(Tenant.id == tenant_id).values(used_seconds=queue_order.faded(now) + seconds, used_at=now))
+    """Add to the tenant's recent seconds, which fade, and to those of the day, which are limited."""
+    recent = {"used_seconds": queue_order.faded(now) + seconds, "used_at": now}
+    session.execute(sa.update(Tenant).where(Tenant.id == tenant_id).values(recent | quotas.charge(seconds, now)))

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from service.store import idempotency
+from service.store import audit, idempotency, quotas
 from service.store.database import Store
 from service.store.errors import NotFound
 from service.store.idempotency import Created, Once
@@ -32,11 +32,13 @@ class NewDataset:
 
 
 def create(store: Store, new: NewDataset, *, answer: Callable[[Dataset], bytes], once: Once | None = None) -> Created:
-    """Add a dataset; its row, the idempotency key and the answer are committed together."""
+    """Add a dataset; its row, the idempotency key and the answer are committed together. Raises QuotaExceeded."""
 
     def insert(session: Session) -> Created:
+        quotas.check_room(session, new.tenant_id, new.bytes)
         dataset = Dataset(id=new_id("ds"), created_at=store.now(session), **vars(new))
         session.add(dataset)
+        audit.record(session, dataset.created_at, "dataset.create", dataset.id, new.tenant_id, name=new.name, bytes=new.bytes)
         session.flush()
         return Created(dataset.id, answer(dataset))
 

@@ -4,6 +4,9 @@ StoreError
 ├── NotFound             no such thing, or it is another tenant's
 ├── IllegalAction        the job's state does not allow what was asked
 ├── IdempotencyConflict  the key was used for another body
+├── QuotaExceeded        the tenant has as much as it may have
+├── AlreadyThere         there is such a thing already
+├── KeyEnded             the API key was revoked, or its time is over
 ├── LostClaim            the job is no longer this worker's: drop everything
 ├── StoreBusy            locked or out of reach for too long: try again
 └── StorageFull          no room left on the device
@@ -46,6 +49,44 @@ class IdempotencyConflict(StoreError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"Idempotency-Key {key!r} was already used with a different body. Use a new key for a new request.")
+
+
+class QuotaExceeded(StoreError):
+    """What was asked would give a tenant more than it may have; `remedy` says what to do, `retry_after_seconds` when time does it."""
+
+    def __init__(
+        self,
+        quota: str,
+        message: str,
+        remedy: str,
+        *,
+        limit: int,
+        used: float,
+        resets_at: float | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{message} {remedy}")
+        self.quota = quota
+        self.remedy = remedy
+        self.limit = limit
+        self.used = used
+        self.resets_at = resets_at
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AlreadyThere(StoreError):
+    """There is a `kind` with this id already."""
+
+    def __init__(self, kind: str, identifier: str) -> None:
+        super().__init__(f"There is a {kind} {identifier!r} already.")
+
+
+class KeyEnded(StoreError):
+    """The API key opens nothing any more; `how` is revoked or expired."""
+
+    def __init__(self, key_id: str, how: str) -> None:
+        super().__init__(f"The API key {key_id} {'has been revoked' if how == 'revoked' else 'has expired'}.")
+        self.how = how
 
 
 class LostClaim(StoreError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from service.store import events, idempotency, queue_order
+from service.store import audit, events, idempotency, queue_order, quotas
 from service.store.database import Store
 from service.store.errors import IllegalAction, NotFound
 from service.store.idempotency import Created, Once
@@ -39,6 +39,7 @@ class NewJob:
     name: str | None = None
     tags: dict[str, Any] | None = None
     priority: int = 0
+    parameters: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,25 @@ class JobDetail:
     spec: dict[str, Any]
     jobs_ahead: int | None  # None unless it is queued
     snapshots: Sequence[Snapshot]
+    held_by: str | None = None  # the quota for which it stays in the queue
+
+
+class Place(TypedDict):
+    """Where a job stands in the queue, as `JobDetail` has it."""
+
+    jobs_ahead: int | None
+    held_by: str | None
+
+
+NO_PLACE: Place = {"jobs_ahead": None, "held_by": None}
 
 
 def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], once: Once | None = None) -> Created:
-    """Queue a job; its row, first event, the idempotency key and the answer are committed together."""
+    """Queue a job; its row, first event, the idempotency key and the answer are committed together. Raises QuotaExceeded."""
 
     def insert(session: Session) -> Created:
         now = store.now(session)
+        quotas.check_new_job(session, new.tenant_id, new.parameters, now)
         job = Job(
             id=new_id("job"),
             tenant_id=new.tenant_id,
@@ -82,8 +95,9 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
         session.flush()
         session.add(JobSpec(job_id=job.id, spec=new.spec))
         events.add(session, job.id, 1, now, "state", {"state": State.QUEUED})
+        audit.record(session, now, "job.create", job.id, new.tenant_id, name=new.name, kind=new.kind, dataset=new.dataset_id)
         session.flush()
-        return Created(job.id, answer(JobDetail(job, new.spec, _jobs_ahead(session, [job], now).get(job.id), ())))
+        return Created(job.id, answer(JobDetail(job, new.spec, snapshots=(), **_place(session, [job], now)[job.id])))
 
     return idempotency.create(store, new.tenant_id, once, insert)
 
@@ -96,8 +110,8 @@ def get(store: Store, tenant_id: str, job_id: str) -> JobDetail:
             raise NotFound("job", job_id)
         job = cast(Job, found)
         snapshots = cast(Sequence[Snapshot], connection.execute(_SNAPSHOTS, {"job_id": job_id}).all())
-        ahead = _jobs_ahead(connection, [job], store.now(connection)).get(job_id) if job.state == State.QUEUED else None
-        return JobDetail(job, found.spec, ahead, snapshots)
+        place = _place(connection, [job], store.now(connection))[job_id] if job.state == State.QUEUED else NO_PLACE
+        return JobDetail(job, found.spec, snapshots=snapshots, **place)
 
 
 def row(store: Store, tenant_id: str, job_id: str) -> Job:
@@ -124,8 +138,8 @@ def page(
         snapshots: dict[str, list[Snapshot]] = {}
         for snapshot in session.scalars(sa.select(Snapshot).where(Snapshot.job_id.in_(ids)).order_by(Snapshot.step)):
             snapshots.setdefault(snapshot.job_id, []).append(snapshot)
-        ahead = _jobs_ahead(session, jobs, store.now(session))
-        return [JobDetail(job, specs[job.id], ahead.get(job.id), snapshots.get(job.id, ())) for job in jobs]
+        places = _place(session, jobs, store.now(session))
+        return [JobDetail(job, specs[job.id], snapshots=snapshots.get(job.id, ()), **places.get(job.id, NO_PLACE)) for job in jobs]
 
 
 def request(store: Store, tenant_id: str, job_id: str, action: Action) -> bool:
@@ -152,6 +166,7 @@ def request(store: Store, tenant_id: str, job_id: str, action: Action) -> bool:
             if seq is None:  # a worker was quicker: look again
                 continue
             events.add(session, job_id, seq, now, "state", {"state": new, "requested": action})
+            audit.record(session, now, f"job.{action}", job_id, tenant_id, state=new)
             return True
 
 
@@ -162,12 +177,18 @@ def _find(session: Session, tenant_id: str, job_id: str) -> Job:
     return job
 
 
-def _jobs_ahead(session: Session | sa.Connection, jobs: Sequence[Job], now: float) -> dict[str, int]:
-    """How many queued jobs a worker would take before each of `jobs` that is queued itself."""
+def _place(session: Session | sa.Connection, jobs: Sequence[Job], now: float) -> dict[str, Place]:
+    """How many queued jobs a worker would take before each of `jobs` that is queued itself, and the quota that holds it back.
+
+    Jobs that are held back come behind all others.
+    """
     ids = [job.id for job in jobs if job.state == State.QUEUED]
     if not ids:
         return {}
-    ahead = sa.func.row_number().over(order_by=queue_order.keys(now)) - 1
-    queue = sa.select(Job.id, ahead.label("ahead")).join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED).subquery()
-    found = session.execute(sa.select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(ids)))
-    return {job_id: ahead for job_id, ahead in found}
+    held_by = quotas.held_by(now)
+    free_first = sa.case((held_by.is_(None), 0), else_=1)
+    ahead = sa.func.row_number().over(order_by=(free_first, *queue_order.keys(now))) - 1
+    waiting = sa.select(Job.id, ahead.label("jobs_ahead"), held_by.label("held_by"))
+    queue = waiting.join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED).subquery()
+    found = session.execute(sa.select(queue).where(queue.c.id.in_(ids)))
+    return {row.id: {"jobs_ahead": row.jobs_ahead, "held_by": row.held_by} for row in found}

@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.store import events
+from service.store import events, quotas
 from service.store.database import Store
-from service.store.models import Installation, Job
+from service.store.models import Installation, Job, Tenant
 from service.store.states import REAPED, TERMINAL, State
 
 
@@ -36,9 +36,10 @@ def reap(store: Store, max_losses: int) -> list[Reaped]:
 
 
 def queued_jobs(store: Store) -> int:
-    """How many jobs wait for a worker."""
+    """How many jobs wait for a worker; not those that a quota of their tenant holds back."""
     with store.read() as session:
-        return session.scalar(sa.select(sa.func.count()).select_from(Job).where(Job.state == State.QUEUED)) or 0
+        waiting = sa.select(sa.func.count()).select_from(Job).join(Tenant).where(Job.state == State.QUEUED)
+        return session.scalar(waiting.where(quotas.held_by(store.now(session)).is_(None))) or 0
 
 
 def may_wake(store: Store, every_seconds: float) -> bool:

@@ -19,6 +19,7 @@ from service.api.context import NAME, Context
 from service.settings import Settings
 from service.store import keys
 from service.store.database import Store
+from service.store.ids import new_id
 from service.store.models import ApiKey, Tenant
 from worker.lease import Heartbeat
 from worker.turn import Worker, take_turn
@@ -43,6 +44,12 @@ class Caller:
 
     def get(self, path: str, **sent: Any) -> TestResponse:
         return self("GET", path, **sent)
+
+    def patch(self, path: str, **sent: Any) -> TestResponse:
+        return self("PATCH", path, **sent)
+
+    def delete(self, path: str, **sent: Any) -> TestResponse:
+        return self("DELETE", path, **sent)
 
     def post(self, path: str, **sent: Any) -> TestResponse:
         return self("POST", path, **sent)
@@ -69,7 +76,7 @@ class Service:
             if session.get(Tenant, tenant_id) is None:
                 session.add(Tenant(id=tenant_id, name=tenant_id, created_at=0.0))
                 session.flush()
-            row = {"id": f"key_{key}", "tenant_id": tenant_id, "digest": keys._digest(key), "name": key, "scopes": scopes}
+            row = {"id": new_id("key"), "tenant_id": tenant_id, "digest": keys._digest(key), "name": key, "scopes": scopes}
             session.add(ApiKey(**row, created_at=0.0))
         return Caller(self.app, key)
 

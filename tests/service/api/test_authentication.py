@@ -13,7 +13,11 @@ from service.store.models import ApiKey
 from tests.service.api.conftest import KEY, Caller, Service
 
 PUBLIC = {"/healthz", "/readyz"}
+ADMINISTRATION = ("/v1/keys", "/v1/tenants", "/v1/audit")
+NOWHERE = {"job_id": "job_" + "0" * 26, "dataset_id": "ds_" + "0" * 26, "key_id": "key_" + "0" * 26, "tenant_id": "nobody"}
 BODIES: dict[str, Any] = {
+    "rotate_key": {},
+    "change_tenant": {},
     "create_dataset": {"columns": {"x": [1, 2], "y": [0, 1]}},
     "create_job": None,
     "predict_with_job": {"inputs": [[0, 1]]},
@@ -21,14 +25,12 @@ BODIES: dict[str, Any] = {
 }
 
 
-def operations(
-    service: Service, job: str = "job_" + "0" * 26, dataset: str = "ds_" + "0" * 26
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Method, path and operation of every route there is, with these ids."""
+def operations(service: Service, ids: dict[str, str] = NOWHERE) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and operation of every route there is, with these ids; one that needs an id of another kind fails here."""
     document: dict[str, Any] = service.app.api_doc  # type: ignore[attr-defined]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            yield method.upper(), path.format(job_id=job, dataset_id=dataset), operation
+            yield method.upper(), path.format(**ids), operation
 
 
 def test_every_route_needs_a_key(service: Service) -> None:
@@ -61,7 +63,9 @@ def test_every_route_asks_for_its_scope(service: Service, scopes: list[str]) -> 
         if response.status_code == 403:
             assert response.json["code"] == "missing_scope"
             assert f'scope="{needed[0]}"' in response.headers["WWW-Authenticate"]
-        if method == "GET" or operation["operationId"] in ("predict_with_job", "evaluate_network"):
+        if path.startswith(ADMINISTRATION):
+            assert needed == ["admin"]
+        elif method == "GET" or operation["operationId"] in ("predict_with_job", "evaluate_network"):
             assert needed == ["read"]
         else:
             assert needed == ["write"]
@@ -71,26 +75,37 @@ def test_what_is_another_tenants_is_not_there(service: Service) -> None:
     dataset = service.dataset()
     job = service.job(dataset=dataset, epochs=3)
     service.work()
+    key = service.api.post("/v1/keys", json={"name": "mine", "scopes": ["read"]}).json["id"]
     other = service.caller("other", ["read", "write", "admin"])
-    for method, path, operation in operations(service, job, dataset):
-        if "{" not in path and job not in path and dataset not in path:
+    ids = {"job_id": job, "dataset_id": dataset, "key_id": key, "tenant_id": "default"}
+    for (method, path, operation), (_, nowhere_path, _) in zip(operations(service, ids), operations(service), strict=True):
+        if path == nowhere_path:
             continue
         body = BODIES.get(operation["operationId"])
         theirs = other(method, path, json=body)
         assert theirs.status_code == 404, path
-        nowhere = other(method, path.replace(job, "job_" + "0" * 26).replace(dataset, "ds_" + "0" * 26), json=body)
+        nowhere = other(method, nowhere_path, json=body)
         same = {name: theirs.json[name] for name in ("status", "code", "title")}
         assert same == {name: nowhere.json[name] for name in same}
     assert other.post("/v1/jobs", json=service.spec(dataset=dataset)).status_code == 404
     assert other.get("/v1/jobs").json["data"] == other.get("/v1/datasets").json["data"] == []
     assert other.get(f"/v1/jobs?dataset={dataset}").json["data"] == []
+    assert {key["tenant"] for key in other.get("/v1/keys").json["data"]} == {"other"}
+    assert [tenant["id"] for tenant in other.get("/v1/tenants").json["data"]] == ["other"]
+    assert other.get("/v1/audit").json["data"] == []
+    assert other.get("/v1/usage").json["quotas"]["stored_bytes"]["used"] == 0
+    assert other.get("/v1/retention").json["data"] == []
+    for path in ("/v1/keys", "/v1/audit", "/v1/usage"):
+        assert other.get(f"{path}?tenant=default").status_code == 404
+    assert other.post("/v1/keys", json={"name": "k", "scopes": ["read"], "tenant": "default"}).status_code == 404
+    assert service.api.get(f"/v1/keys/{key}").json["state"] == "active"
 
 
 def test_a_view_that_says_nothing_about_keys_cannot_be_served(service: Service) -> None:
     service.app._got_first_request = False
     service.app.add_url_rule("/open", "open", lambda: "hello")
     with pytest.raises(AttributeError):
-        authentication.install(service.app, service.store)
+        authentication.install(service.app, service.store, service.context.identities)
 
 
 def test_a_key_is_asked_for_once_and_not_remembered_for_long(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ class TestFlow:
         job = response.json
         assert response.status_code == 202
         assert response.headers["Location"] == f"/v1/jobs/{job['id']}"
-        assert (job["state"], job["terminal"], job["queue"]) == ("queued", False, {"jobs_ahead": 0})
+        assert (job["state"], job["terminal"], job["queue"]) == ("queued", False, {"jobs_ahead": 0, "held_by": None})
         assert (job["tags"], job["priority"], job["kind"]) == ({"lesson": 3}, 2, "train")
         assert set(job["allowed_actions"]) == {"pause", "stop", "cancel"}
         assert job["progress"]["fraction"] == 0.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api import examples
+from service.api import examples, keys, tenants
 from service.api.datasets import XOR as XOR_DATASET
 from tests.service.api.conftest import Caller, Service
 
@@ -30,6 +30,18 @@ OPERATIONS = {
     "get_job_weights",
     "predict_with_job",
     "evaluate_network",
+    "get_usage",
+    "create_key",
+    "list_keys",
+    "get_key",
+    "rotate_key",
+    "revoke_key",
+    "create_tenant",
+    "list_tenants",
+    "get_tenant",
+    "change_tenant",
+    "list_audit",
+    "get_retention",
     "check_health",
     "check_readiness",
 }
@@ -77,8 +89,8 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         statuses = set(operation["responses"])
         assert any(status.startswith("2") for status in statuses)
         if operation["security"]:
-            assert {"401", "403", "500", "503"} <= statuses
-        if method == "post" and "requestBody" in operation:
+            assert {"401", "403", "429", "500", "503"} <= statuses
+        if method in ("post", "patch") and "requestBody" in operation:
             assert {"400", "413", "415", "422"} <= statuses
         for status, response in operation["responses"].items():
             assert response["description"], (path, status)
@@ -110,9 +122,10 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
     dataset = service.dataset(XOR_DATASET)
     job = service.job(dataset=dataset)
     service.work()
+    key = service.api.post("/v1/keys", json={"name": "rotated", "scopes": ["read"]}).json["id"]
     sent = 0
     for path, method, operation in operations(document):
-        address = path.format(job_id=job, dataset_id=dataset)
+        address = path.format(job_id=job, dataset_id=dataset, key_id=key, tenant_id="default")
         for kind, media in operation.get("requestBody", {}).get("content", {}).items():
             shown = [example["value"] for example in media.get("examples", {}).values()]
             if "example" in media:
@@ -122,7 +135,8 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
                 response = service.api(method.upper(), address, headers={"Content-Type": kind}, **sending)
                 assert response.status_code in (200, 201, 202), response.text
                 sent += 1
-    assert sent == 3 + len(examples.JOBS) + len(examples.NETWORKS) + 2
+    administered = len(keys.CREATE) + len(keys.ROTATE) + len(tenants.CREATE) + len(tenants.CHANGE)
+    assert sent == 3 + len(examples.JOBS) + len(examples.NETWORKS) + 2 + administered
 
 
 def _with_dataset(body: Any, dataset: str) -> Any:

@@ -55,13 +55,13 @@ class TestTransactions:
     def test_a_job_is_read_as_it_was_in_one_moment(self, scene, another_store, monkeypatch):
         """Its row says queued: then it is in the queue, although a worker claims it while it is read."""
         job_id = scene.job()
-        jobs_ahead = jobs._jobs_ahead
+        place = jobs._place
 
         def read_slowly(session, found, now):
             claims.claim(another_store(), "worker", "cpu", 30)
-            return jobs_ahead(session, found, now)
+            return place(session, found, now)
 
-        monkeypatch.setattr(jobs, "_jobs_ahead", read_slowly)
+        monkeypatch.setattr(jobs, "_place", read_slowly)
         detail = jobs.get(scene.store, "default", job_id)
         assert (detail.job.state, detail.jobs_ahead) == ("queued", 0)
         assert scene.row(job_id).state == "running"

@@ -1,0 +1,226 @@
+"""Quotas: how much a tenant may have of what costs something. A limit of None is none.
+
+Each is held in the transaction that would exceed it. Two of them refuse nothing that was accepted before: jobs beyond `running_jobs`,
+and those of a tenant whose `worker_seconds_per_day` are used up, stay in the queue, and a claim passes them over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
+
+from service.store.database import Store
+from service.store.errors import NotFound, QuotaExceeded
+from service.store.models import Checkpoint, Dataset, Job, Snapshot, Tenant
+from service.store.states import State
+
+DAY_SECONDS = 86400
+ASK = "ask the operator of this service for more"
+
+
+class Quota(StrEnum):
+    """What is limited. The column of `tenant` that holds the limit is called max_..."""
+
+    QUEUED_JOBS = "queued_jobs"  # that wait: queued or paused
+    RUNNING_JOBS = "running_jobs"  # that workers train at once
+    STORED_BYTES = "stored_bytes"  # of datasets, snapshots and checkpoints
+    PARAMETERS = "parameters"  # weights and biases of one network
+    WORKER_SECONDS_PER_DAY = "worker_seconds_per_day"  # of training, on a day in UTC
+    REQUESTS_PER_MINUTE = "requests_per_minute"  # of all its keys together; see `rate_buckets`
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of a quota is used. resets_at: when it is all free again, where time does that."""
+
+    limit: int | None
+    used: float
+    resets_at: float | None = None
+
+
+def column(quota: Quota) -> Any:
+    """The column of `tenant` that holds the limit."""
+    return getattr(Tenant, f"max_{quota}")
+
+
+def limits_of(tenant: Tenant) -> dict[Quota, int | None]:
+    """Every limit of the tenant."""
+    return {quota: getattr(tenant, f"max_{quota}") for quota in Quota}
+
+
+def check_new_job(session: Session, tenant_id: str, parameters: int, now: float) -> None:
+    """Raise QuotaExceeded if the tenant may not queue one more job, of a network with so many parameters."""
+    tenant = _limits(session, tenant_id)
+    if tenant.max_parameters is not None and parameters > tenant.max_parameters:
+        raise QuotaExceeded(
+            Quota.PARAMETERS,
+            f"The network has {parameters:,} parameters; tenant {tenant_id} may train networks of up to {tenant.max_parameters:,}.",
+            f"Take fewer or smaller layers, or {ASK}.",
+            limit=tenant.max_parameters,
+            used=parameters,
+        )
+    limit = tenant.max_worker_seconds_per_day
+    if limit is not None and (used := day_seconds(tenant, now)) >= limit:
+        raise QuotaExceeded(
+            Quota.WORKER_SECONDS_PER_DAY,
+            f"Workers have trained {used:,.0f} s today for tenant {tenant_id}, which may have {limit:,} s a day.",
+            f"Send it again tomorrow (a day begins at 00:00 UTC), or {ASK}.",
+            limit=limit,
+            used=used,
+            resets_at=day_ends_at(now),
+            retry_after_seconds=day_ends_at(now) - now,
+        )
+    if tenant.max_stored_bytes is not None and (stored := stored_bytes(session, tenant_id)) >= tenant.max_stored_bytes:
+        raise _no_room(tenant_id, tenant.max_stored_bytes, stored, "a job would leave more behind")
+    if tenant.max_queued_jobs is not None:
+        _lock(session, tenant_id)
+        waiting = queued_jobs(session, tenant_id)
+        if waiting >= tenant.max_queued_jobs:
+            raise QuotaExceeded(
+                Quota.QUEUED_JOBS,
+                f"{waiting:,} jobs of tenant {tenant_id} are queued or paused, and no more than {tenant.max_queued_jobs:,} may be.",
+                f"Wait until a worker has taken one, cancel one, or {ASK}.",
+                limit=tenant.max_queued_jobs,
+                used=waiting,
+            )
+
+
+def check_room(session: Session, tenant_id: str, new_bytes: int) -> None:
+    """Raise QuotaExceeded if the tenant may not store so many bytes more."""
+    limit = _limits(session, tenant_id).max_stored_bytes
+    if limit is None:
+        return
+    _lock(session, tenant_id)
+    stored = stored_bytes(session, tenant_id)
+    if stored + new_bytes > limit:
+        raise _no_room(tenant_id, limit, stored, f"this would add {new_bytes:,}")
+
+
+def room_is_left(store: Store, tenant_id: str, new_bytes: int) -> None:
+    """Raise QuotaExceeded if so many bytes more are too many already now: before they are written, to be asked again when they are."""
+    with store.read() as session:
+        limit = _limits(session, tenant_id).max_stored_bytes
+        if limit is not None and (stored := stored_bytes(session, tenant_id)) + new_bytes > limit:
+            raise _no_room(tenant_id, limit, stored, f"this would add {new_bytes:,}")
+
+
+def held_by(now: float, *, but_for: str | None = None) -> sa.ColumnElement[str | None]:
+    """The quota that keeps a queued job (joined with its tenant) from being claimed, or NULL.
+
+    but_for: a job that is not counted among the running ones, because it is about to be released.
+    """
+    beside = aliased(Job)
+    owned = sa.select(sa.func.count()).select_from(beside).where(beside.tenant_id == Tenant.id, beside.lease_until.is_not(None))
+    if but_for is not None:
+        owned = owned.where(beside.id != but_for)
+    running = owned.correlate(Tenant).scalar_subquery()
+    return sa.case(
+        (sa.and_(Tenant.max_running_jobs.is_not(None), running >= Tenant.max_running_jobs), str(Quota.RUNNING_JOBS)),
+        (
+            sa.and_(
+                Tenant.max_worker_seconds_per_day.is_not(None),
+                sa.case((Tenant.day >= day(now), Tenant.day_seconds), else_=0.0) >= Tenant.max_worker_seconds_per_day,
+            ),
+            str(Quota.WORKER_SECONDS_PER_DAY),
+        ),
+        else_=None,
+    )
+
+
+def may_run_one_more(session: Session, tenant_id: str) -> bool:
+    """Whether a job of the tenant may be claimed in this transaction: no other can claim one until it ends. Asked on Postgres only."""
+    limit = _limits(session, tenant_id).max_running_jobs
+    if limit is None:
+        return True
+    _lock(session, tenant_id)
+    return running_jobs(session, tenant_id) < limit
+
+
+def charge(seconds: float, now: float) -> dict[str, Any]:
+    """What a tenant's row becomes when workers have trained `seconds` for it."""
+    today = sa.case((Tenant.day >= day(now), Tenant.day_seconds), else_=0.0)
+    return {"day_seconds": today + seconds, "day": sa.case((Tenant.day >= day(now), Tenant.day), else_=day(now))}
+
+
+def use(store: Store, tenant_id: str) -> dict[Quota, Use]:
+    """How much the tenant has of everything that is counted. Raises NotFound."""
+    with store.read() as session:
+        tenant = session.get(Tenant, tenant_id)
+        if tenant is None:
+            raise NotFound("tenant", tenant_id)
+        now = store.now(session)
+        return {
+            Quota.QUEUED_JOBS: Use(tenant.max_queued_jobs, queued_jobs(session, tenant_id)),
+            Quota.RUNNING_JOBS: Use(tenant.max_running_jobs, running_jobs(session, tenant_id)),
+            Quota.STORED_BYTES: Use(tenant.max_stored_bytes, stored_bytes(session, tenant_id)),
+            Quota.WORKER_SECONDS_PER_DAY: Use(tenant.max_worker_seconds_per_day, day_seconds(tenant, now), day_ends_at(now)),
+        }
+
+
+def queued_jobs(session: Session, tenant_id: str) -> int:
+    """How many jobs of the tenant wait, queued or paused."""
+    waiting = Job.state.in_((State.QUEUED, State.PAUSED))
+    return session.scalar(sa.select(sa.func.count()).select_from(Job).where(Job.tenant_id == tenant_id, waiting)) or 0
+
+
+def running_jobs(session: Session, tenant_id: str) -> int:
+    """How many jobs of the tenant a worker has."""
+    owned = Job.lease_until.is_not(None)
+    return session.scalar(sa.select(sa.func.count()).select_from(Job).where(Job.tenant_id == tenant_id, owned)) or 0
+
+
+def stored_bytes(session: Session, tenant_id: str) -> int:
+    """How many bytes of datasets, snapshots and checkpoints the tenant stores."""
+    found = session.scalar(sa.select(sa.func.sum(Dataset.bytes)).where(Dataset.tenant_id == tenant_id)) or 0
+    for kept in (Snapshot, Checkpoint):
+        of_jobs = sa.select(sa.func.sum(kept.bytes)).join(Job, Job.id == kept.job_id).where(Job.tenant_id == tenant_id)
+        found += session.scalar(of_jobs) or 0
+    return int(found)
+
+
+def day_seconds(tenant: Tenant, now: float) -> float:
+    """What workers have trained for the tenant today."""
+    return tenant.day_seconds if tenant.day >= day(now) else 0.0
+
+
+def day(now: float) -> int:
+    """The number of the day, since 1970 in UTC."""
+    return int(now // DAY_SECONDS)
+
+
+def day_ends_at(now: float) -> float:
+    """When the day of `now` ends."""
+    return float((day(now) + 1) * DAY_SECONDS)
+
+
+def change(tenant: Tenant, limits: Mapping[Quota, int | None]) -> None:
+    """Give the tenant these limits; those that are not named stay."""
+    for quota, limit in limits.items():
+        setattr(tenant, f"max_{quota}", limit)
+
+
+def _limits(session: Session, tenant_id: str) -> Tenant:
+    tenant = session.get(Tenant, tenant_id)
+    if tenant is None:
+        raise NotFound("tenant", tenant_id)
+    return tenant
+
+
+def _lock(session: Session, tenant_id: str) -> None:
+    """Let no other transaction count this tenant's things until this one ends. SQLite has one writer at a time anyway."""
+    session.execute(sa.select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
+
+
+def _no_room(tenant_id: str, limit: int, stored: int, why: str) -> QuotaExceeded:
+    return QuotaExceeded(
+        Quota.STORED_BYTES,
+        f"Tenant {tenant_id} stores {stored:,} bytes of the {limit:,} it may store; {why}.",
+        f"Send less, or {ASK}.",
+        limit=limit,
+        used=stored,
+    )
