@@ -26,7 +26,7 @@ from nncore.spec.training import TrainingSpec
 from nncore.split import split_rows, validation_size
 from nncore.table.column import ColumnInfo
 
-OF_THE_DATA = frozenset({"inputs", "target", "validation"})
+OF_THE_DATA = frozenset({"inputs", "target", "sample_weight", "validation"})
 """The fields that nothing can be said of without knowing the data."""
 
 _BEYOND_COUNTING = 2**40

@@ -74,7 +74,7 @@ def test_what_depends_on_an_unread_field_is_not_judged(wrong, pointers):
 
 def test_without_the_data_the_rest_is_still_judged():
     wrong = {"network": layers({"activation": "step"}, {}), "metrics": ["accuracy"] * 2, "epochs": 10**8, "seed": -1}
-    assert found(data=False, target="z", inputs=["q"], validation={"fraction": 0.99}, **wrong) == [
+    assert found(data=False, target="z", inputs=["q"], sample_weight="w", validation={"fraction": 0.99}, **wrong) == [
         "/epochs", "/metrics/1", "/network/layers/0/activation", "/seed"
     ]  # fmt: skip
 
