@@ -1,25 +1,30 @@
-"""evaluate: what a network of given parameters answers, and every number on the way, in plain numpy and float64.
+"""evaluate: what a network of given parameters answers, and every number on the way, in float64. Nothing is trained.
 
-This is the neuron of the textbook: inputs are weighted and summed, the bias is added (or the threshold taken away), and the
-activation decides. Nothing is trained or compiled.
+For a layer of neurons it is the arithmetic of the textbook: inputs are weighted and summed, the bias is added (or the threshold taken
+away), and the activation decides. Every layer is computed by its own kernels, called one by one, and read where its numbers lie.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import erf, pi, prod, sqrt
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from nncore.activations import NEGATIVE_SLOPE, SELU_ALPHA, SELU_SCALE, ActivationName
 from nncore.errors import Fault, InvalidData, InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
-from nncore.layers import Dense, Dropout, Flatten
+from nncore.machine.forward import Forward
 from nncore.network import NetworkSpec
 
 MAX_NUMBERS = 5_000_000
 """The most numbers an answer may hold: rows x units x inputs of the first layer count too."""
+
+MAX_WORKSPACE = 2**25
+"""The most numbers that computing a row may take: 256 MiB."""
+
+SMALLEST = 1e-307
+"""The exponential function of kernels never falls below this; what is smaller is told as 0."""
 
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -27,13 +32,13 @@ _LARGEST = float(np.finfo(np.float64).max)
 def evaluate(network: NetworkSpec, inputs: Sequence[Any]) -> dict[str, Any]:
     """The outputs for `inputs`, a list of rows, and for each layer, all as nested lists of a row each:
 
-    weighted_sums (rows, units): W x, before the bias, whether a bias or a threshold is given.
+    weighted_sums (rows, units): W x, before the bias, whether a bias or a threshold is given. Of dense layers, as are
     pre_activations (rows, units): with the bias, or less the threshold.
-    activations (rows, units): what the layer gives to the next.
-    contributions (rows, units, inputs), of the first layer that has weights: each weight times its input.
+    activations (rows, ...): what the layer gives to the next.
+    contributions (rows, units, inputs), of the first dense layer: each weight times its input.
 
-    A layer without weights (dropout does nothing here, flatten only lays out) tells its activations only. A layer given neither
-    bias nor threshold has a bias of 0. Raises InvalidSpec where weights are missing or do not fit, InvalidData for the inputs.
+    Layers do here what they do in use: dropout does nothing, batch_norm takes its running statistics. A bias that is not given is 0, what
+    normalisations start with is theirs. Raises InvalidSpec where weights are missing or do not fit, InvalidData for the inputs.
     """
     _check_given(network)
     values = _rows(inputs)
@@ -41,93 +46,49 @@ def evaluate(network: NetworkSpec, inputs: Sequence[Any]) -> dict[str, Any]:
         shapes = network.shapes(values.shape[1:])
     except InvalidSpec as refused:
         raise InvalidSpec(fault.under("/network") for fault in refused.faults) from None
+    if refusal := network.refuses(values):
+        raise InvalidData(refusal.under("/inputs"))
     _check_size(network, len(values), shapes)
+    forward = Forward(network, values.shape[1:])
+    if forward.numbers > MAX_WORKSPACE:
+        most = f"at most {MAX_WORKSPACE:,} numbers"
+        message = f"computing a row takes {short(forward.numbers)} numbers, expected {most}; use less padding, or smaller layers"
+        raise InvalidSpec(Fault("/network", "too_many_numbers", message, most, short(forward.numbers)))
 
-    layers: list[dict[str, Any]] = []
-    contributions_told = False
-    with np.errstate(over="ignore", invalid="ignore"):
-        for layer in network.layers:
-            if isinstance(layer, Dense):
-                told, values = _dense(layer, values, with_contributions=not contributions_told)
-                contributions_told = True
-            elif isinstance(layer, Flatten):
-                values = values.reshape(len(values), -1)
-                told = {"activations": values}
-            elif isinstance(layer, Dropout):
-                told = {"activations": values}
-            else:
-                raise InvalidSpec(Fault("/network", "not_evaluated", f"a {layer.type} layer cannot be evaluated here"))
-            layers.append(told)
+    with np.errstate(all="ignore"):
+        layers = forward.run(values)
+        _tell_contributions(network, values, layers)
     _check_finite(layers)
     return {
-        "outputs": _listed(values),
+        "outputs": _listed(layers[-1]["activations"]),
         "layers": [{name: _listed(array) for name, array in told.items()} for told in layers],
     }
 
 
+def _tell_contributions(network: NetworkSpec, values: np.ndarray, layers: Sequence[dict[str, np.ndarray]]) -> None:
+    for layer, told in zip(network.layers, layers, strict=True):
+        if layer.tells_contributions:
+            told["contributions"] = layer.contributions(values)
+            return
+        values = told["activations"]
+
+
 def _listed(array: np.ndarray) -> list[Any]:
     """Nested lists; a negative zero (a negative weight times 0) is written as 0."""
-    return (array + 0.0).tolist()  # type: ignore[no-any-return]
-
-
-def _dense(layer: Dense, values: np.ndarray, *, with_contributions: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    weight = np.array(layer.weight, dtype=np.float64)
-    weighted_sums = values @ weight.T
-    given_bias = layer.given_bias()
-    pre_activations = weighted_sums if given_bias is None else weighted_sums + np.array(given_bias, dtype=np.float64)
-    activations = activated(layer.activation, pre_activations)
-    told = {"weighted_sums": weighted_sums, "pre_activations": pre_activations, "activations": activations}
-    if with_contributions:
-        told["contributions"] = weight[None, :, :] * values[:, None, :]
-    return told, activations
-
-
-def activated(activation: ActivationName, values: np.ndarray) -> np.ndarray:
-    """The activation of float64 pre-activations (rows, units). step is 0 at exactly 0."""
-    if activation == "sigmoid":
-        decay = np.exp(-np.abs(values))  # never overflows
-        return np.asarray(np.where(values >= 0, 1.0, decay) / (1.0 + decay))
-    if activation == "softmax":
-        exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
-    if activation == "step":
-        return np.where(values > 0, 1.0, 0.0)
-    if activation == "relu":
-        return np.where(values > 0, values, 0.0)
-    if activation == "tanh":
-        return np.asarray(np.tanh(values))
-    return values if activation == "linear" else _bent(activation, values)
-
-
-def _bent(activation: ActivationName, values: np.ndarray) -> np.ndarray:
-    """Those that are bent by parts or by an integral; see nncore/activations.py for the formulas."""
-    negative = np.expm1(np.minimum(values, 0.0))
-    if activation == "leaky_relu":
-        return np.where(values > 0, values, NEGATIVE_SLOPE * values)
-    if activation == "elu":
-        return np.where(values > 0, values, negative)
-    if activation == "selu":
-        return np.asarray(SELU_SCALE * np.where(values > 0, values, SELU_ALPHA * negative))
-    if activation == "gelu":
-        return np.asarray(0.5 * values * (1.0 + np.array([erf(value * sqrt(0.5)) for value in values.flat]).reshape(values.shape)))
-    if activation == "gelu_tanh":
-        return np.asarray(0.5 * values * (1.0 + np.tanh(sqrt(2 / pi) * (values + 0.044715 * values**3))))
-    if activation == "softplus":
-        return np.asarray(np.logaddexp(values, 0.0))
-    return np.asarray(values * activated("sigmoid", values))
+    return (np.where(np.abs(array) < SMALLEST, 0.0, array) + 0.0).tolist()  # type: ignore[no-any-return]
 
 
 def _check_given(network: NetworkSpec) -> None:
-    """Every layer with parameters must bring its own."""
+    """Every layer with weights must bring its own."""
     faults = Faults()
-    for number, layer in enumerate(network.layers):
-        if isinstance(layer, Dense) and layer.weight is None:
-            message = (
-                f'layer {number} has no weights; give it "weight", one row of numbers per unit '
-                "(and a bias or a threshold, if it has one), or train the network as a job"
-            )
-            at = pointer("network", "layers", number, "weight")
-            faults.add(at, "missing_weight", message, expected="units x inputs numbers", got="nothing")
+    for at, layer in network.every_layer():
+        for name in layer.must_be_given:
+            if getattr(layer, name) is None:
+                message = (
+                    f'the layer at {at} has no weights; give it "{name}", nested lists of numbers such as one row per unit '
+                    "(and a bias or a threshold, if it has one), or train the network as a job"
+                )
+                faults.add(f"/network{at}/{name}", "missing_weight", message, expected="numbers", got="nothing")
     if faults:
         raise InvalidSpec(faults.found)
 
@@ -184,7 +145,7 @@ def _copy(given: Any, into: np.ndarray, at: list[int], faults: Faults) -> None:
 
 def _check_size(network: NetworkSpec, rows: int, shapes: Sequence[tuple[int, ...]]) -> None:
     """Refuses an answer beyond MAX_NUMBERS before it is computed."""
-    first = next((number for number, layer in enumerate(network.layers) if isinstance(layer, Dense)), None)
+    first = next((number for number, layer in enumerate(network.layers) if layer.tells_contributions), None)
     numbers = 3 * sum(map(prod, shapes[1:])) + (prod(shapes[first]) * prod(shapes[first + 1]) if first is not None else 0)
     if numbers * rows > MAX_NUMBERS:
         raise _too_many(rows, numbers)

@@ -37,6 +37,7 @@ class Convolution(Layer):
 
     dimensions: ClassVar[int]
     given_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
+    must_be_given: ClassVar[tuple[str, ...]] = ("weight",)
 
     filters: Annotated[int, Field(ge=1, le=2**24)]
     kernel_size: PerAxis

@@ -15,14 +15,14 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from nncore.activations import ACTIVATION_CODES, ActivationName, activate, activate_backward
+from nncore.activations import ACTIVATION_CODES, LINEAR, ActivationName, activate, activate_backward
 from nncore.errors import Fault, InvalidSpec
 from nncore.faults import counted
 from nncore.initialisers import BiasInitialiser, Initialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
-from nncore.machine.plan import NOWHERE, Place, Plan, Value
+from nncore.machine.plan import NOWHERE, Parameter, Plan, Value
 
 # fail_fast: a report of a million bad numbers would take more memory than the machine has.
 PerInput = Annotated[list[float], Field(fail_fast=True)]
@@ -35,6 +35,8 @@ class Dense(Layer):
 
     type: Literal["dense"] = "dense"
     given_names: ClassVar[tuple[str, ...]] = ("weight", "bias", "threshold")
+    must_be_given: ClassVar[tuple[str, ...]] = ("weight",)
+    tells_contributions: ClassVar[bool] = True
     units: Annotated[int, Field(ge=1)]
     activation: ActivationName = "linear"
     use_bias: bool = True
@@ -134,17 +136,22 @@ class Dense(Layer):
     def untrainable(self) -> str | None:
         return SLOPE_OF_STEP if self.activation == "step" else None
 
+    def contributions(self, inputs: np.ndarray) -> np.ndarray:
+        return np.asarray(np.array(self.weight)[None] * inputs[:, None])
+
+    def tell(self, plan: Plan, x: Value) -> dict[str, Value]:
+        """The weighted sums, the pre-activations (with the bias), the activations."""
+        weight, bias = self._parameters(plan, x)
+        sums, pre_activations = plan.value(self.units), plan.value(self.units)
+        for bias_at, y in ((NOWHERE, sums), (NOWHERE if bias is None else bias.at, pre_activations)):
+            plan.forward.append((dense_forward, x.at, weight.at, bias_at, y.at, x.shape[0], self.units, LINEAR))
+        linear = self.activation == "linear"
+        activations = pre_activations if linear else lower_activation(plan, pre_activations, self.activation)
+        return {"weighted_sums": sums, "pre_activations": pre_activations, "activations": activations}
+
     def lower(self, plan: Plan, x: Value) -> Value:
-        (units,), inputs = self.output_shape(x.shape), x.shape[0]
-        module, bound = plan.module(), inputs**-0.5
-        bias_at: Place | int = NOWHERE
-        bias_gradient: Place | int = NOWHERE
-        weight = plan.parameter(f"{module}.weight", (units, inputs), bound, self.weight, self.initialiser)
-        if self.use_bias:
-            bias = plan.parameter(f"{module}.bias", (units,), bound, self.given_bias(), self.bias_initialiser)
-            bias_at, bias_gradient = bias.at, bias.gradient
-        if self.activation != "linear":
-            plan.module()  # in torch.nn.Sequential the activation is a module of its own
+        (weight, bias), inputs, units = self._parameters(plan, x), x.shape[0], self.units
+        bias_at, bias_gradient = (NOWHERE, NOWHERE) if bias is None else (bias.at, bias.gradient)
         in_place = applied_in_place(self.activation)
         y, code = plan.value(units), ACTIVATION_CODES[self.activation if in_place else "linear"]
         plan.forward.append((dense_forward, x.at, weight.at, bias_at, y.at, inputs, units, code))
@@ -152,6 +159,17 @@ class Dense(Layer):
             places = (x.at, x.gradient, weight.at, weight.gradient, bias_gradient, y.at, y.gradient)
             plan.backward.append([(dense_backward, *places, inputs, units, code)])
         return y if in_place else lower_activation(plan, y, self.activation)
+
+    def _parameters(self, plan: Plan, x: Value) -> tuple[Parameter, Parameter | None]:
+        """Weight and bias; the activation behind them is a module of its own in torch.nn.Sequential."""
+        (units,), inputs = self.output_shape(x.shape), x.shape[0]
+        module, bound, bias = plan.module(), inputs**-0.5, None
+        weight = plan.parameter(f"{module}.weight", (units, inputs), bound, self.weight, self.initialiser)
+        if self.use_bias:
+            bias = plan.parameter(f"{module}.bias", (units,), bound, self.given_bias(), self.bias_initialiser)
+        if self.activation != "linear":
+            plan.module()
+        return weight, bias
 
 
 @kernel

@@ -33,6 +33,7 @@ class Embedding(Layer):
 
     type: Literal["embedding"] = "embedding"
     given_names: ClassVar[tuple[str, ...]] = ("weight",)
+    must_be_given: ClassVar[tuple[str, ...]] = ("weight",)
     first_only: ClassVar[bool] = True
     vocabulary: Annotated[int, Field(ge=1, le=MOST_TOKENS, description="How many tokens there are; they are 0, 1, 2 and so on.")]
     dimensions: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS, description="Numbers in the vector of a token.")]

@@ -31,6 +31,12 @@ class Layer(Definition):
     given_names: ClassVar[tuple[str, ...]] = ()
     """Fields that hold parameters (or running statistics) given in the spec, as nested lists."""
 
+    must_be_given: ClassVar[tuple[str, ...]] = ()
+    """Those of them without which the layer cannot be evaluated untrained."""
+
+    tells_contributions: ClassVar[bool] = False
+    """Whether `contributions` tells what each input adds to each output."""
+
     fewest_rows: ClassVar[int] = 1
     """How many rows a batch must have to be trained on."""
 
@@ -49,6 +55,14 @@ class Layer(Definition):
         A plan without gradients (`plan.gradients` is false) wants no backward rows. Others may read x as well: what lies there stays as
         it is, and the gradient of x is overwritten, or is that of the output. The gradient of the output may be used up.
         """
+
+    def tell(self, plan: Plan, x: Value) -> dict[str, Value]:
+        """Lower the layer so that what it computes on its way can be looked at, by name: "activations", its output, last."""
+        return {"activations": self.lower(plan, x)}
+
+    def contributions(self, inputs: np.ndarray) -> np.ndarray:
+        """(rows, outputs, inputs): each weight times its input. Only where `tells_contributions`, with weights that are given."""
+        raise NotImplementedError
 
     def inner(self) -> Sequence[tuple[str, Layer]]:
         """The layers within this one, each with its JSON pointer from here; only compositions have some."""

@@ -34,6 +34,7 @@ class Recurrent(Layer):
     """A recurrence over the steps of a sequence, in one direction or both."""
 
     given_names: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    must_be_given: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh")
     gates: ClassVar[int]
     """How many vectors of units a step computes from its input."""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nncore.machine.arena import memory_of
 from nncore.machine.kernels import SEED, STEP, VERDICT
 from nncore.machine.plan import NOWHERE, Plan
 from nncore.machine.program import Program
@@ -25,8 +26,6 @@ from nncore.machine.run import (
     WEIGHTS,
     loops,
 )
-
-ALIGNMENT_BYTES = 64
 
 
 class Rows(NamedTuple):
@@ -84,13 +83,7 @@ class Machine:
         self.program, self.dtype = program, np.dtype(dtype)
         self._run_steps, self._run_blocks = loops(self.dtype)
         layout, bases = program.layout, program.layout.bases()
-        room = np.zeros(layout.arena_size + ALIGNMENT_BYTES // self.dtype.itemsize, self.dtype)
-        self.arena = room[-room.ctypes.data % ALIGNMENT_BYTES // self.dtype.itemsize :][: layout.arena_size]
-        for numbers, place in layout.constants.items():
-            self.arena[bases["constants"] + place.offset :][: len(numbers)] = numbers
-        self.integers = np.zeros(layout.integers_size, np.int64)
-        for whole_numbers, place in layout.geometry.items():
-            self.integers[bases["geometry"] + place.offset :][: len(whole_numbers)] = whole_numbers
+        self.arena, self.integers = memory_of(layout, self.dtype)
         self.integers[SEED] = seed
         self.learned = self.arena[bases["parameters"] :][: layout.learned_count]
         self.parameters = self.learned[: layout.parameter_count]

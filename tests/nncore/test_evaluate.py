@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,6 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from nncore.errors import InvalidData, InvalidSpec
 from nncore.evaluate import evaluate
+from nncore.layers import LayerSpec
+from nncore.machine import forward
 from nncore.network import NetworkSpec
 
 
@@ -166,3 +168,122 @@ def test_any_json_as_inputs_is_answered_or_invalid(inputs):
     except (InvalidData, InvalidSpec):
         return
     assert np.isfinite(answer["outputs"]).all()
+
+
+# Networks of every kind of layer, with weights to be filled in, and the shape of an item.
+NETWORKS = {
+    "picture": (
+        [
+            {"type": "conv2d", "filters": 2, "kernel_size": 2, "activation": "relu"},
+            {"type": "batch_norm"},
+            {"type": "max_pool", "kernel_size": 2},
+            {"type": "average_pool", "kernel_size": 2, "padding": 1, "stride": 1},
+            {"type": "global_pool", "kind": "max"},
+        ],
+        (1, 5, 5),
+    ),
+    "sequence": (
+        [
+            {"type": "lstm", "units": 2, "output": "all"},
+            {"type": "layer_norm"},
+            {"type": "gru", "units": 2, "output": "all", "bidirectional": True},
+            {"type": "rnn", "units": 2, "output": "all"},
+            {"type": "reshape", "shape": [2, 4]},
+            {"type": "conv1d", "filters": 2, "kernel_size": 2, "activation": "softplus"},
+            {"type": "flatten"},
+        ],
+        (4, 2),
+    ),
+    "words": ([{"type": "embedding", "vocabulary": 6, "dimensions": 3, "padding_index": 0}, {"type": "mean_over_sequence"}], (4,)),
+    "compositions": (
+        [
+            {"type": "dropout", "rate": 0.5},
+            {"type": "residual", "layers": [{"type": "dense", "units": 3, "activation": "gelu"}]},
+            {"type": "parallel", "branches": [[], [{"type": "dense", "units": 2, "activation": "selu"}]]},
+            {"type": "activation", "activation": "softmax"},
+        ],
+        (3,),
+    ),
+}
+
+
+def filled(layers: Any, values: dict[str, np.ndarray], at: str = "") -> list[dict[str, Any]]:
+    """The layers with parameters by name, as a file of a trained network has them, given."""
+    found, number = [], 0
+    for layer in layers:
+        name, content = f"{at}{number}.", layer.model_dump(exclude_none=True)
+        for field in layer.given_names:
+            if f"{name}{field}" in values:
+                content[field] = values[f"{name}{field}"].tolist()
+            elif f"{name}{field}_l0" in values:
+                directions = [
+                    values[f"{name}{field}_l0{suffix}"].tolist() for suffix in ("", "_reverse") if f"{name}{field}_l0{suffix}" in values
+                ]
+                content[field] = directions if len(directions) > 1 else directions[0]
+        if layer.type == "residual":
+            content["layers"] = filled(layer.layers, values, f"{name}layers.")
+        if layer.type == "parallel":
+            content["branches"] = [filled(branch, values, f"{name}branches.{n}.") for n, branch in enumerate(layer.branches)]
+        number += (
+            2
+            if layer.type == "global_pool" or ("activation" in content and content["activation"] != "linear" and layer.type != "activation")
+            else 1
+        )
+        found.append(content)
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_layer_computes_what_it_does_in_use(name, one_step):
+    layers, shape = NETWORKS[name]
+    step = one_step([*layers, {"type": "flatten"}], "mean_squared_error", input_shape=shape, rows=7)
+    step.machine.learned[:] = np.random.default_rng(5).uniform(0.1, 1, step.machine.learned.size)
+    at, values = 0, {}
+    for info in step.network.parameters(shape):
+        values[info.name] = step.machine.learned[at : at + int(np.prod(info.shape))].reshape(info.shape)
+        at += values[info.name].size
+    answer = evaluate(network(*filled(step.network.layers, values)), step.inputs.tolist())
+    np.testing.assert_allclose(answer["outputs"], step.evaluated()[1], rtol=1e-12, atol=1e-15)
+    shapes = step.network.shapes(shape)[1:]
+    assert [np.shape(layer["activations"]) for layer in answer["layers"]] == [(7, *shape) for shape in shapes]
+    assert all(sorted(told) == ["activations"] for told in answer["layers"])
+
+
+def test_every_layer_is_among_them():
+    named = {layer["type"] for layers, _ in NETWORKS.values() for layer in layers} | {"dense"}
+    assert named == {spec.model_fields["type"].default for spec in get_args(get_args(LayerSpec)[0])}
+
+
+def test_rows_beyond_a_block_are_computed_in_turn(monkeypatch):
+    rows = np.random.default_rng(1).standard_normal((50, 3)).tolist()
+    layers = network(dense([[1.0, -2.0, 0.5]], "tanh"), {"type": "layer_norm"})
+    whole = evaluate(layers, rows)
+    monkeypatch.setattr(forward, "BLOCK_NUMBERS", 100)
+    assert evaluate(layers, rows) == whole
+
+
+def test_what_a_normalisation_starts_with_need_not_be_given():
+    answer = evaluate(network({"type": "batch_norm", "epsilon": 1e-12}, {"type": "layer_norm"}), [[1.0, 3.0]])
+    np.testing.assert_allclose(answer["layers"][0]["activations"], [[1, 3]])
+    np.testing.assert_allclose(answer["outputs"], [[-1, 1]], rtol=1e-5)
+
+
+def test_missing_weights_within_other_layers_are_named():
+    inner = [{"type": "dense", "units": 1}, {"type": "reshape", "shape": [1, 1]}, {"type": "lstm", "units": 1}]
+    with pytest.raises(InvalidSpec) as caught:
+        evaluate(network({"type": "residual", "layers": inner}), [[1]])
+    at = "/network/layers/0/layers"
+    assert [fault.pointer for fault in caught.value.faults] == [f"{at}/0/weight", f"{at}/2/weight_ih", f"{at}/2/weight_hh"]
+
+
+def test_unknown_tokens_are_refused_naming_the_row():
+    words = network({"type": "embedding", "vocabulary": 2, "dimensions": 1, "weight": [[1.0], [2.0]]})
+    with pytest.raises(InvalidData) as caught:
+        evaluate(words, [[0, 1], [1, 2]])
+    assert [fault.pointer for fault in caught.value.faults] == ["/inputs/1"]
+
+
+def test_a_layer_that_needs_more_memory_than_its_outputs_is_refused_before_any_is_taken():
+    fields = {"kernel_size": 1, "stride": 2**20, "padding": 2**20, "filters": 1, "weight": [[[[1.0]]]]}
+    with pytest.raises(InvalidSpec, match="use less padding"):
+        evaluate(network({"type": "conv2d", **fields}), [[[[1.0]]]])
