@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
+from itertools import islice
 
 from nncore.errors import Fault
 
 MAX_FAULTS = 20
 _SHOWN_CHARACTERS = 60
+_COMPARED_NAMES = 500
 
 
 class Faults:
@@ -74,8 +76,7 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """' Did you mean "label"?' where one of `names` is close to `name`, else the empty text."""
-    candidates = list(names)[:2000]
-    folded = {candidate.casefold(): candidate for candidate in reversed(candidates)}
-    close = difflib.get_close_matches(name[:200].casefold(), list(folded), n=1, cutoff=0.6)
+    """' Did you mean "label"?' where one of the first _COMPARED_NAMES of `names` is close to `name`, else the empty text."""
+    folded = {candidate.casefold()[:_SHOWN_CHARACTERS]: candidate for candidate in reversed(list(islice(names, _COMPARED_NAMES)))}
+    close = difflib.get_close_matches(name.casefold()[:_SHOWN_CHARACTERS], folded, n=1, cutoff=0.6)
     return f" Did you mean {short(folded[close[0]])}?" if close else ""

@@ -27,6 +27,8 @@ def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Fa
     else:
         found = {}
         for position, name in enumerate(spec.inputs):
+            if faults.full:
+                break
             at = pointer("inputs", position)
             if name in found:
                 faults.add(at, "duplicate_input", f"the column {short(name)} stands twice among the inputs; take one out", got=short(name))
@@ -80,7 +82,7 @@ def check_magnitudes(spec: TrainingSpec, columns: Sequence[ColumnInfo], faults: 
     most = LARGEST[spec.dtype]
     for column in columns:
         largest = max(abs(column.minimum or 0), abs(column.maximum or 0))
-        if largest > most:
+        if largest > most and not faults.full:
             remedy = ' or set "dtype" to "float64"' if spec.dtype == "float32" and largest <= LARGEST["float64"] else ""
             at = pointer("inputs", *([spec.inputs.index(column.name)] if spec.inputs else []))
             at = "/target" if column.name == spec.target else at

@@ -38,6 +38,8 @@ def _named(step: PreprocessSpec, at: str, items: dict[str, Item], faults: Faults
     """The columns that the step names; without those it cannot work on."""
     fitting: dict[str, None] = {}
     for position, name in enumerate(step.columns or ()):
+        if faults.full:
+            break
         here = f"{at}/columns/{position}"
         if name in fitting:
             faults.add(here, "duplicate_column", f"the column {short(name)} stands twice; take one out", got=short(name))
@@ -66,6 +68,8 @@ def _meant(step: PreprocessSpec, at: str, items: dict[str, Item], made: dict[str
 
 
 def _refuse_text(spec: TrainingSpec, name: str, faults: Faults) -> None:
+    if faults.full:
+        return
     at = pointer("inputs", spec.inputs.index(name)) if spec.inputs else "/inputs"
     remedy = "leave it out of the inputs" if spec.inputs else 'name the columns of numbers in "inputs"'
     message = (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from nncore.artifact import Artifact
 from nncore.errors import InvalidData
+from nncore.faults import MAX_FAULTS
 from nncore.network import NetworkSpec
 from nncore.predictor import Predictor
 from nncore.probabilities import sigmoid, softmax
@@ -142,3 +144,13 @@ def test_probabilities_never_overflow(size: float) -> None:
         np.testing.assert_allclose(softmax(logits).sum(axis=1), 1)
         assert ((sigmoid(logits) >= 0) & (sigmoid(logits) <= 1)).all()
         np.testing.assert_allclose(sigmoid(logits) + sigmoid(-logits), 1)
+
+
+def test_half_a_million_names_that_are_no_inputs_are_refused_at_once() -> None:
+    predictor = Predictor(given([[1.0, 2.0]]))
+    names = {f"input {at}": [1] for at in range(500_000)}
+    started = time.process_time()
+    with pytest.raises(InvalidData) as caught:
+        predictor.predict({"a": [1], "b": [1], **names})
+    assert len(caught.value.faults) == MAX_FAULTS
+    assert time.process_time() - started < 2.0
