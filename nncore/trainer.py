@@ -38,6 +38,7 @@ def program_of(spec: ResolvedSpec) -> Program:
         batch_size=spec.batch_size,
         accumulate=spec.accumulate,
         weighted=spec.sample_weight is not None,
+        augment=spec.augment,
     )
 
 

@@ -36,6 +36,7 @@ class TrainingOptions(TypedDict, total=False):
     validation: Mapping[str, Any] | None
     early_stopping: Mapping[str, Any] | None
     preprocess: list[Mapping[str, Any]]
+    augment: list[Mapping[str, Any]]
     metrics: list[str] | None
     name: str
     tags: Any

@@ -19,12 +19,13 @@ Progress = Callable[[int, int], None]
 
 
 def known_kernels() -> list[Kernel]:
-    """Every kernel in the files of the layers, losses and optimizers that the unions name."""
+    """Every kernel in the files of the layers, losses, optimizers and augmentations that the unions name."""
+    from nncore.augment import AugmentSpec
     from nncore.layers import LayerSpec
     from nncore.losses import LossSpec
     from nncore.optimizers import OptimizerSpec
 
-    return _kernels_of(spec for union in (LayerSpec, LossSpec, OptimizerSpec) for spec in get_args(get_args(union)[0]))
+    return _kernels_of(spec for union in (LayerSpec, LossSpec, OptimizerSpec, AugmentSpec) for spec in get_args(get_args(union)[0]))
 
 
 def usual_kernels() -> list[Kernel]:

@@ -12,6 +12,7 @@ from nncore.machine.kernels import Kernel
 from nncore.machine.plan import NOWHERE, Layout, Plan, Value
 
 if TYPE_CHECKING:
+    from nncore.augment import Augmentation
     from nncore.losses import LossSpec
     from nncore.network import NetworkSpec
     from nncore.optimizers import OptimizerSpec
@@ -41,11 +42,13 @@ class Program:
         batch_size: int = 1,
         accumulate: int = 1,
         weighted: bool = False,
+        augment: Sequence[Augmentation] = (),
         gradients: Literal["in training", "in use"] | None = None,
     ) -> None:
         network.shapes(input_shape)
         self.network, self.input_shape = network, tuple(input_shape)
         self.loss, self.optimizer, self.batch_size, self.accumulate, self.weighted = loss, optimizer, batch_size, accumulate, weighted
+        self.augment = tuple(augment)
         self.block_rows = self._rows_of_a_block()
         self.layout = Layout()
         self.training: Plan | None = None
@@ -76,9 +79,16 @@ class Program:
     def _lower(self, plan: Plan, *, of_inputs: bool = False) -> Plan:
         size = prod(self.input_shape)
         plan.inputs = Value(plan.workspace(size), plan.workspace(size) if of_inputs else NOWHERE, self.input_shape)
-        plan.outputs = self.network.lower(plan, plan.inputs)
+        x, augment = plan.inputs, self.augment if plan.training else ()
+        for augmentation in augment:
+            x = augmentation.lower(plan, x)
+        plan.outputs = self.network.lower(plan, x)
         if self.loss is not None:
+            for augmentation in augment:
+                augmentation.lower_targets(plan, plan.outputs, self.loss)
             self.loss.lower(plan, plan.outputs)
+            for augmentation in augment:
+                augmentation.lower_loss(plan, plan.outputs, self.loss)
             if self.weighted:
                 self.loss.weigh(plan, plan.outputs)
         return plan

@@ -16,6 +16,7 @@ from nncore.layers.layer import Layer
 from nncore.losses import LossSpec, SoftmaxCrossEntropy
 from nncore.metrics import METRICS, MetricName
 from nncore.optimizers import OptimizerSpec
+from nncore.spec.augmentation import augmented
 from nncore.spec.columns import LARGEST, check_magnitudes, check_tokens, check_weight_column, input_columns, input_shape_of, target_column
 from nncore.spec.limits import Limits
 from nncore.spec.loss import choose_loss, loss_faults
@@ -75,7 +76,10 @@ def resolve(
     metrics = _metrics(spec, classes, loss, faults)
     of_classes = None if loss is None else classes is not None
     validation, validation_rows = (None, 0) if "validation" in unread else _validation(spec, of_classes, rows, faults)
-    sizes = sizes_of(spec, loss, input_shape, output_shape, rows, validation_rows, limits, faults)
+    of_augment = Faults()
+    augment = augmented(spec, items, loss, of_augment)
+    faults.extend(of_augment.found)
+    sizes = sizes_of(spec, loss, [] if of_augment else augment, input_shape, output_shape, rows, validation_rows, limits, faults)
 
     optimizer = _optimizer(spec, sizes, faults)
     if sizes is not None:
@@ -105,6 +109,7 @@ def resolve(
         dtype=spec.dtype,
         validation=validation,
         preprocess=preprocess,
+        augment=augment,
         metrics=metrics,
         item_shapes=[column.item_shape if column.categories is None else None for column in inputs],
         input_shape=list(input_shape),

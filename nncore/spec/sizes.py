@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
+from nncore.augment import AugmentSpec
 from nncore.faults import Faults, short
 from nncore.losses import LossSpec
 from nncore.machine.program import Program
@@ -15,6 +17,7 @@ from nncore.spec.training import TrainingSpec
 def sizes_of(
     spec: TrainingSpec,
     loss: LossSpec | None,
+    augment: Sequence[AugmentSpec],
     input_shape: tuple[int, ...],
     output_shape: tuple[int, ...] | None,
     rows: int,
@@ -37,7 +40,14 @@ def sizes_of(
 
     weighted = spec.sample_weight is not None
     program = Program(
-        spec.network, input_shape, loss=loss, optimizer=spec.optimizer, batch_size=batch_size, accumulate=accumulate, weighted=weighted
+        spec.network,
+        input_shape,
+        loss=loss,
+        optimizer=spec.optimizer,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        weighted=weighted,
+        augment=augment,
     )
     parameters = program.parameter_count
     itemsize = 8 if spec.dtype == "float64" else 4

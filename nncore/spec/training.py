@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from nncore.augment import AugmentSpec
 from nncore.definition import Definition
 from nncore.losses import LossSpec
 from nncore.metrics import MetricName
@@ -75,6 +76,11 @@ class TrainingSpec(Definition):
     validation: Annotated[ValidationSpec | None, Field(description="Default: every row is trained on.")] = None
     preprocess: list[PreprocessSpec] = Field(
         default_factory=list, max_length=8, description="Steps applied to the inputs, in order, fitted on the training rows."
+    )
+    augment: list[AugmentSpec] = Field(
+        default_factory=list,
+        max_length=8,
+        description="What is done to the rows of a batch, in order, behind the preprocessing; in training only.",
     )
     metrics: Annotated[list[MetricName] | None, Field(max_length=16, description='Default: ["accuracy"] where the target is classes.')] = (
         None

@@ -49,6 +49,7 @@ _UNIONS = {
     "optimizer": "optimizer ",
     "schedule": "schedule ",
     "preprocess": "preprocessing step ",
+    "augment": "augmentation ",
     "initialiser": "initialiser ",
     "bias_initialiser": "initialiser ",
     "recurrent_initialiser": "initialiser ",

@@ -96,6 +96,18 @@ TASKS = st.sampled_from(
         ("b", 1, {"type": "binary_cross_entropy"}),
     ]
 )
+AUGMENTATIONS = st.lists(
+    st.sampled_from(
+        [
+            {"type": "noise", "deviation": 0.3},
+            {"type": "flip"},
+            {"type": "shift", "most": [1]},
+            {"type": "mixup", "alpha": 0.5},
+        ]
+    ),
+    max_size=3,
+    unique_by=lambda augmentation: augmentation["type"],
+)
 
 
 @st.composite
@@ -126,6 +138,7 @@ def specs(draw: Any) -> dict[str, Any]:
         "accumulate": draw(st.sampled_from([1, 1, 2, 3])),
         "sample_weight": draw(st.sampled_from([None, None, "w"])),
         "preprocess": draw(st.sampled_from([[], [{"type": "standardize"}]])) if column != "t" else [],
+        "augment": draw(AUGMENTATIONS) if column != "t" and not loss.get("class_weights") else [],
     }
 
 

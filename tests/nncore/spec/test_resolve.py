@@ -95,6 +95,7 @@ def test_every_default_is_written_in():
         "dtype": "float32",
         "validation": None,
         "preprocess": [],
+        "augment": [],
         "metrics": ["accuracy"],
         "item_shapes": [[2], []],
         "input_shape": [3],
