@@ -12,7 +12,7 @@ inputs and classes are there.
 
 protobuf.py   messages as bytes
 graph.py      nodes, constants, the file
-layers.py     a rule for each layer, with activations.py, windows.py, norms.py and recurrence.py
+layers.py     a rule for each layer, with activations.py, windows.py, norms.py, sequences.py and recurrence.py
 preprocessing.py   the fitted steps
 """
 

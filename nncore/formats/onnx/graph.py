@@ -27,10 +27,14 @@ Attribute = int | float | str | Sequence[int] | Sequence[str]
 
 
 class Tensor(NamedTuple):
-    """What flows along an edge: its name, and the shape of one item."""
+    """What flows along an edge: its name, and the shape of one item.
+
+    mask: of a sequence, the name of (batch, steps, 1): 1, or 0 where the step is padding; "" if all count.
+    """
 
     name: str
     shape: tuple[int, ...]
+    mask: str = ""
 
 
 class Graph:

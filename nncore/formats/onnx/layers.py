@@ -13,6 +13,7 @@ from nncore.formats.onnx.activations import activated
 from nncore.formats.onnx.graph import Graph, Tensor
 from nncore.formats.onnx.norms import batch_norm, layer_norm
 from nncore.formats.onnx.recurrence import gru, lstm, rnn
+from nncore.formats.onnx.sequences import embedding, mean_over_sequence
 from nncore.formats.onnx.windows import average_pool, convolution, global_pool, max_pool
 from nncore.layers import Activation, Dense, Dropout, Flatten, Parallel, Reshape, Residual
 from nncore.layers.layer import Layer
@@ -51,7 +52,7 @@ def reshape(graph: Graph, layer: Reshape, x: Tensor) -> Tensor:
 
 
 def residual(graph: Graph, layer: Residual, x: Tensor) -> Tensor:
-    return Tensor(graph.add("Add", x.name, through(graph, layer.layers, x).name), x.shape)
+    return x._replace(name=graph.add("Add", x.name, through(graph, layer.layers, x).name))
 
 
 def parallel(graph: Graph, layer: Parallel, x: Tensor) -> Tensor:
@@ -77,6 +78,8 @@ RULES: dict[str, Rule] = {
     "global_pool": global_pool,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
+    "embedding": embedding,
+    "mean_over_sequence": mean_over_sequence,
     "lstm": lstm,
     "gru": gru,
     "rnn": rnn,

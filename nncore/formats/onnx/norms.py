@@ -22,7 +22,7 @@ def batch_norm(graph: Graph, layer: BatchNorm, x: Tensor) -> Tensor:
     lost = layer.epsilon - float(np.float32(layer.epsilon))
     variance = (variance.astype(np.float64) + lost).astype(graph.dtype)
     inputs = (x.name, weight, bias, mean, graph.constant(name, variance))
-    return x._replace(name=graph.add("BatchNormalization", *inputs, epsilon=layer.epsilon))
+    return Tensor(graph.add("BatchNormalization", *inputs, epsilon=layer.epsilon), x.shape)
 
 
 def layer_norm(graph: Graph, layer: LayerNorm, x: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def _recurrence(graph: Graph, layer: Recurrent, x: Tensor, attributes: dict[str,
         **attributes,
     )
     batch_first = graph.add("Transpose", states, perm=[2, 0, 1, 3] if layer.output == "all" else [1, 0, 2])
-    return graph.reshaped(Tensor(batch_first, shape), shape)
+    return graph.reshaped(Tensor(batch_first, shape), shape)._replace(mask=x.mask if layer.output == "all" else "")
 
 
 def _in_order(values: np.ndarray, gates: tuple[int, ...]) -> np.ndarray:

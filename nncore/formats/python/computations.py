@@ -76,6 +76,12 @@ def layer_norm(x: np.ndarray, axes: tuple, epsilon: float, weight: np.ndarray | 
     return y if weight is None or bias is None else y * weight + bias
 
 
+def masked_mean(x: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The mean of the steps that count, 0 where none does. x: (rows, steps, features); counts: (rows, steps), true or false."""
+    total = np.where(counts[:, :, None], x, 0).sum(axis=1)
+    return total / np.maximum(counts.sum(axis=1, keepdims=True), 1).astype(x.dtype)
+
+
 def lstm(x: np.ndarray, weight_ih: np.ndarray, weight_hh: np.ndarray, bias_ih: np.ndarray, bias_hh: np.ndarray) -> np.ndarray:
     """The state h after every step: (rows, steps, units). x: (rows, steps, features). Gates lie in the order i, f, g, o."""
     h = c = np.zeros((len(x), weight_hh.shape[1]), x.dtype)

@@ -17,10 +17,12 @@ from nncore.layers import (
     BatchNorm,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalPool,
     LayerNorm,
     MaxPool,
+    MeanOverSequence,
     Parallel,
     Reshape,
     Residual,
@@ -36,7 +38,15 @@ Rule = Callable[[Script, Any, Shape], None]
 def through(script: Script, layers: Sequence[Layer], shape: Shape) -> None:
     """One layer after the other."""
     for layer, comes_in in zip(layers, shapes_through(layers, shape), strict=False):
+        before = script.mask
         RULES[layer.type](script, layer, comes_in)  # type: ignore[attr-defined]
+        if not isinstance(layer, Embedding):
+            script.mask = before if _keeps_the_steps(layer) else None
+
+
+def _keeps_the_steps(layer: Layer) -> bool:
+    """Whether what is padding in a sequence is still padding behind the layer."""
+    return isinstance(layer, Activation | Dropout | LayerNorm | Residual) or (isinstance(layer, Recurrent) and layer.output == "all")
 
 
 def dense(script: Script, layer: Dense, shape: Shape) -> None:
@@ -67,6 +77,16 @@ def reshape(script: Script, layer: Reshape, shape: Shape) -> None:
     script.line(f"x = x.reshape(len(x), {', '.join(map(str, after))})", after)
 
 
+def embedding(script: Script, layer: Embedding, shape: Shape) -> None:
+    if layer.padding_index is not None:
+        script.mask = script.keep("counts", f"x != {layer.padding_index}")
+    script.line(f"x = {script.take('weight')}[x.astype(int)]", layer.output_shape(shape))
+
+
+def mean_over_sequence(script: Script, layer: MeanOverSequence, shape: Shape) -> None:
+    script.line("x = x.mean(axis=1)" if script.mask is None else f"x = masked_mean(x, {script.mask})", layer.output_shape(shape))
+
+
 def residual(script: Script, layer: Residual, shape: Shape) -> None:
     kept = script.keep("shortcut", "x")
     through(script, layer.layers, shape)
@@ -77,7 +97,9 @@ def parallel(script: Script, layer: Parallel, shape: Shape) -> None:
     kept, answers, after = script.keep("given", "x"), [], layer.output_shape(shape)
     for branch in layer.branches:
         script.line(f"x = {kept}", shape)
+        mask = script.mask
         through(script, branch, shape)
+        script.mask = mask
         answers.append(script.keep("branch", "x"))
     merged = " + ".join(answers) if layer.merge == "add" else f"np.concatenate([{', '.join(answers)}], axis={layer.axis % len(after) + 1})"
     script.line(f"x = {merged}", after)
@@ -163,6 +185,8 @@ RULES: dict[str, Rule] = {
     "global_pool": global_pool,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
+    "embedding": embedding,
+    "mean_over_sequence": mean_over_sequence,
     "lstm": recurrence,
     "gru": recurrence,
     "rnn": recurrence,

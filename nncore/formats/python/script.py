@@ -47,6 +47,8 @@ class Script:
         self.lines: list[str] = []
         self._arrays: dict[str, Array] = {}
         self._kept = 0
+        self.mask: str | None = None
+        """Of a sequence, the variable (rows, steps) that is false where a step is padding; None if all count."""
 
     def line(self, statement: str, shape: tuple[int, ...] | None = None) -> None:
         """Append a statement. shape: of an item of x after it, for the reader."""

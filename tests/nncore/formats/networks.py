@@ -28,6 +28,13 @@ EVERY_NETWORK: dict[str, list[dict[str, Any]]] = {
         {"type": "batch_norm", "affine": False},
         {"type": "global_pool", "kind": "average"},
     ],
+    "padding-alone": [  # through all that keeps the steps, and into a branch; the first row is nothing but padding
+        {"type": "embedding", "vocabulary": 2, "dimensions": 3, "padding_index": 0},
+        {"type": "dropout", "rate": 0.5},
+        {"type": "activation", "activation": "tanh"},
+        {"type": "lstm", "units": 2, "bidirectional": True, "output": "all"},
+        {"type": "parallel", "branches": [[{"type": "mean_over_sequence"}], [{"type": "rnn", "units": 2}]]},
+    ],
     "wide-padding": [
         {"type": "reshape", "shape": [2, 2]},
         {"type": "max_pool", "kernel_size": 2, "dilation": 2, "stride": 1, "padding": 2},
@@ -45,4 +52,8 @@ def artifact_and_inputs(name: str, dtype: str, rows: int = 6, **changed: Any) ->
     parameters |= {name: np.abs(values) + 0.3 for name, values in parameters.items() if name.endswith(".running_var")}
     fields: dict[str, Any] = {"loss": "mean_squared_error", "classes": None, "preprocessing": [], **changed}
     artifact = Artifact(network, input_names=("x",), input_shape=shape, target="y", dtype=dtype, parameters=parameters, **fields)
+    if (vocabulary := EVERY_NETWORK[name][0].get("vocabulary")) is not None:
+        tokens = random.integers(0, vocabulary, (rows, *shape)).astype(dtype)
+        tokens[0] = EVERY_NETWORK[name][0].get("padding_index") or 0
+        return artifact, tokens
     return artifact, random.standard_normal((rows, *shape)).astype(dtype)
