@@ -140,14 +140,15 @@ class Dense(Layer):
         return np.asarray(np.array(self.weight)[None] * inputs[:, None])
 
     def tell(self, plan: Plan, x: Value) -> dict[str, Value]:
-        """The weighted sums, the pre-activations (with the bias), the activations."""
+        """The weighted sums, the pre-activations (with the bias), the activations: the same kernel, each time with a little more."""
         weight, bias = self._parameters(plan, x)
-        sums, pre_activations = plan.value(self.units), plan.value(self.units)
-        for bias_at, y in ((NOWHERE, sums), (NOWHERE if bias is None else bias.at, pre_activations)):
-            plan.forward.append((dense_forward, x.at, weight.at, bias_at, y.at, x.shape[0], self.units, LINEAR))
-        linear = self.activation == "linear"
-        activations = pre_activations if linear else lower_activation(plan, pre_activations, self.activation)
-        return {"weighted_sums": sums, "pre_activations": pre_activations, "activations": activations}
+        bias_at, code = NOWHERE if bias is None else bias.at, ACTIVATION_CODES[self.activation]
+        told = {name: plan.value(self.units) for name in ("weighted_sums", "pre_activations", "activations")}
+        in_place = applied_in_place(self.activation)
+        for y, given_bias, applied in zip(told.values(), (NOWHERE, bias_at, bias_at), (LINEAR, LINEAR, code), strict=True):
+            if applied == LINEAR or in_place:
+                plan.forward.append((dense_forward, x.at, weight.at, given_bias, y.at, x.shape[0], self.units, applied))
+        return told if in_place else told | {"activations": lower_activation(plan, told["pre_activations"], self.activation)}
 
     def lower(self, plan: Plan, x: Value) -> Value:
         (weight, bias), inputs, units = self._parameters(plan, x), x.shape[0], self.units
