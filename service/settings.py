@@ -68,6 +68,7 @@ class Settings(BaseModel):
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
 
     max_upload_bytes: Count = Field(1 << 30, description="Largest dataset upload, in bytes.")
+    max_unpacked_ratio: Count = Field(100, description="Most bytes of text that a byte of a gzip upload may become; asked beyond 8 MiB.")
     max_json_bytes: Count = Field(64 << 20, description="Largest JSON body, in bytes.")
     max_rows: Count = Field(50_000_000, description="Most rows of a dataset.")
     max_columns: Count = Field(20_000, description="Most columns of a dataset.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from nncore.errors import Fault, InvalidData
-from nncore.table.limits import TableLimits
+from nncore.table.limits import JUDGED_BYTES, TableLimits
 
 BLOCK_BYTES = 2**20
 _BLOCK_LINES = 2**15
@@ -96,7 +96,7 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
 def _unpacked(pieces: Iterator[bytes], limits: TableLimits) -> Iterator[bytes]:
     size_bytes = 0
     first = next(pieces, b"")
-    rest = _gunzipped(first, pieces) if first.startswith(b"\x1f\x8b") else _chained(first, pieces)
+    rest = _gunzipped(first, pieces, limits.max_unpacked_ratio) if first.startswith(b"\x1f\x8b") else _chained(first, pieces)
     for piece in rest:
         size_bytes += len(piece)
         if size_bytes > limits.max_bytes:
@@ -113,9 +113,10 @@ def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _gunzipped(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _gunzipped(first: bytes, rest: Iterator[bytes], max_ratio: int) -> Iterator[bytes]:
     """Undoes gzip (one member after another) in pieces of at most _READ_BYTES, however well they are packed."""
     member = zlib.decompressobj(wbits=31)
+    packed_bytes = unpacked_bytes = 0
     try:
         for packed in _chained(first, rest):
             waiting = packed
@@ -126,9 +127,19 @@ def _gunzipped(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
                         break
                     member = zlib.decompressobj(wbits=31)
                 unpacked = member.decompress(waiting, _READ_BYTES)
+                left = member.unused_data if member.eof else member.unconsumed_tail
+                packed_bytes += len(waiting) - len(left)
+                unpacked_bytes += len(unpacked)
+                if unpacked_bytes > max(JUDGED_BYTES, max_ratio * packed_bytes):
+                    raise _refusal(
+                        "unpacks_too_far",
+                        f"expected at most {max_ratio:,} bytes of text from each byte of the gzip file, got {unpacked_bytes:,} from the "
+                        f"first {packed_bytes:,}; send the file unpacked",
+                        expected=f"at most {max_ratio:,} to 1",
+                    )
                 if unpacked:
                     yield unpacked
-                waiting = member.unused_data if member.eof else member.unconsumed_tail
+                waiting = left
         while not member.eof and (unpacked := member.decompress(b"", _READ_BYTES)):
             yield unpacked
     except zlib.error:

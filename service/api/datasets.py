@@ -172,4 +172,9 @@ def document(dataset: Dataset) -> dict[str, Any]:
 
 def limits(settings: Settings) -> TableLimits:
     """How large a table may be."""
-    return TableLimits(max_bytes=settings.max_upload_bytes, max_rows=settings.max_rows, max_columns=settings.max_columns)
+    return TableLimits(
+        max_bytes=settings.max_upload_bytes,
+        max_unpacked_ratio=settings.max_unpacked_ratio,
+        max_rows=settings.max_rows,
+        max_columns=settings.max_columns,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import time
 import tracemalloc
 
 import numpy as np
@@ -76,6 +77,24 @@ def test_a_gzip_bomb_is_refused_without_unpacking_it():
     tracemalloc.stop()
     assert messages == ["expected at most 4,194,304 bytes of text, got more; send fewer rows or columns"]
     assert peak < 30e6
+
+
+def test_a_gzip_file_that_unpacks_too_far_is_refused_early_and_costs_little():
+    bomb = gzip.compress(b"1,2\n" * 25_000_000, 1)
+    started = time.process_time()
+    tracemalloc.start()
+    (message,) = refused(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert message.startswith("expected at most 100 bytes of text from each byte of the gzip file, got 8,")
+    assert message.endswith("; send the file unpacked")
+    assert (peak < 40e6, time.process_time() - started < 8.0) == (True, True)
+
+
+def test_a_gzip_file_of_text_that_says_little_is_read_where_the_limit_allows_it():
+    text = b"a\n" + b"1\n" * 5_000_000
+    assert read(gzip.compress(text), max_unpacked_ratio=1100).rows == 5_000_000
+    assert refused(gzip.compress(text))
 
 
 @pytest.mark.parametrize(
