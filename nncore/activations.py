@@ -4,8 +4,9 @@
     tanh        tanh(x)                             elu         x above 0, else e^x - 1
     relu        max(x, 0), slope 0 at 0             selu        1.0507 (x above 0, else 1.6733 (e^x - 1))
     softmax     e^x / sum of e^x                    gelu        x Phi(x), Phi: the normal distribution
-    step        1 above 0, else 0                   gelu_tanh   gelu with Phi by a tanh, up to 4.7e-4 from it
-    linear      x                                   softplus    ln(1 + e^x);    silu    x / (1 + e^-x)
+    log_softmax x - ln(sum of e^x)                  gelu_tanh   gelu with Phi by a tanh, up to 4.7e-4 from it
+    step        1 above 0, else 0                   softplus    ln(1 + e^x)
+    linear      x                                   silu        x / (1 + e^-x)
 
 For those on the left `activate` works in place on the pre-activations; backward needs only what came out (the derivatives of all of them
 can be written by it), and turns the gradient of the outputs into that of the pre-activations, in place. Those on the right need what came
@@ -29,17 +30,19 @@ ElementwiseName = Literal[
     "linear", "sigmoid", "tanh", "relu", "step", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "softplus", "silu"
 ]  # fmt: skip
 ActivationName = Literal[
-    "linear", "sigmoid", "tanh", "relu", "softmax", "step", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "softplus", "silu"
+    "linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax", "step",
+    "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "softplus", "silu",
 ]  # fmt: skip
 
-LINEAR, SIGMOID, TANH, RELU, SOFTMAX, STEP = range(6)  # in place, by `activate`
-LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SOFTPLUS, SILU = range(6, 13)  # by `bend`
+LINEAR, SIGMOID, TANH, RELU, SOFTMAX, LOG_SOFTMAX, STEP = range(7)  # in place, by `activate`
+LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SOFTPLUS, SILU = range(7, 14)  # by `bend`
 ACTIVATION_CODES: dict[ActivationName, int] = {
     "linear": LINEAR,
     "sigmoid": SIGMOID,
     "tanh": TANH,
     "relu": RELU,
     "softmax": SOFTMAX,
+    "log_softmax": LOG_SOFTMAX,
     "step": STEP,
     "leaky_relu": LEAKY_RELU,
     "elu": ELU,
@@ -80,6 +83,16 @@ def activate(code: int, y: Array) -> None:
             share = one / total
             for j in range(units):
                 z[j] *= share
+    elif code == LOG_SOFTMAX:
+        for row in range(rows):
+            z, top, total = y[row], y[row, 0], zero
+            for j in range(units):
+                top = max(top, z[j])
+            for j in range(units):
+                total += exponential(z[j] - top)
+            shift = top + np.log(total)
+            for j in range(units):
+                z[j] -= shift
     elif code == STEP:
         for i in range(flat.size):
             flat[i] = one if flat[i] > zero else zero
@@ -106,6 +119,13 @@ def activate_backward(code: int, y: Array, dy: Array) -> None:
                 along += dz[j] * z[j]
             for j in range(units):
                 dz[j] = z[j] * (dz[j] - along)
+    elif code == LOG_SOFTMAX:
+        for row in range(rows):
+            z, dz, total = y[row], dy[row], zero
+            for j in range(units):
+                total += dz[j]
+            for j in range(units):
+                dz[j] -= exponential(z[j]) * total
 
 
 @jit

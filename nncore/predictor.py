@@ -94,7 +94,7 @@ class Predictor:
         return outputs
 
     def _read(self, outputs: np.ndarray) -> Prediction:
-        if self.artifact.loss == "softmax_cross_entropy":
+        if self.artifact.loss in ("softmax_cross_entropy", "negative_log_likelihood"):
             return Prediction(outputs, softmax(outputs), self._named(outputs.argmax(axis=1)))
         if self.artifact.loss == "binary_cross_entropy":
             logits = outputs[:, 0] if outputs.shape[1] == 1 else outputs

@@ -21,7 +21,7 @@ class BinaryCrossEntropy(Loss):
 
     type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
     compares_with = "targets"
-    refused_after = ("sigmoid", "softmax")
+    refused_after = ("sigmoid", "softmax", "log_softmax")
 
     def lower(self, plan: Plan, outputs: Value) -> None:
         plan.forward.append(

@@ -25,6 +25,9 @@ class Loss(Definition):
     refused_after: ClassVar[tuple[str, ...]] = ()
     """Activations of the last layer that would be applied twice, because the loss takes logits."""
 
+    wanted_after: ClassVar[str | None] = None
+    """The activation of the last layer without which the loss means nothing."""
+
     def weigh(self, plan: Plan, outputs: Value) -> None:
         """Append, after `lower`, what gives every row its own weight: the mean is then divided by the sum of the weights."""
         lower_weights(plan, outputs)

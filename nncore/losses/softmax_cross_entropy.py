@@ -18,42 +18,20 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from nncore.losses.class_weights import ClassWeights, balanced, some_class_counts
-from nncore.losses.loss import Loss
-from nncore.losses.weights import NO_LABEL, lower_weights
+from nncore.losses.of_classes import LossOfClasses
 from nncore.machine.exponential import exponential
 from nncore.machine.kernels import COUNT, ROWS, Array, Op, kernel, view
-from nncore.machine.plan import Place, Plan, Value
+from nncore.machine.plan import Plan, Value
 
 
-class SoftmaxCrossEntropy(Loss):
+class SoftmaxCrossEntropy(LossOfClasses):
     """For targets that are one class of several."""
 
     type: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
-    compares_with = "labels"
-    refused_after = ("sigmoid", "softmax")
-    class_weights: Annotated[
-        ClassWeights | None,
-        Field(description='One number per class, or "balanced": rows / (classes * rows of the class), counted over the training rows.'),
-    ] = None
+    refused_after = ("sigmoid", "softmax", "log_softmax")
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="Part of the target that is spread over all classes.")] = 0.0
-    ignore_index: Annotated[
-        int | None, Field(ge=-(2**31), lt=2**31, description="Rows with this label are in no loss, gradient or metric; -1, for example.")
-    ] = None
-
-    @field_validator("class_weights")
-    @classmethod
-    def _some_class_counts(cls, weights: list[float] | str | None) -> list[float] | str | None:
-        some_class_counts(weights)
-        return weights
-
-    def balanced(self, labels: np.ndarray, classes: int) -> SoftmaxCrossEntropy:
-        """This loss with "balanced" as numbers, counted over `labels`; as it is where weights are given or none are wanted."""
-        if self.class_weights != "balanced":
-            return self
-        return self.model_copy(update={"class_weights": balanced(labels[labels != self.ignore_index], classes)})
 
     def lower(self, plan: Plan, outputs: Value) -> None:
         exponentials = outputs.gradient if plan.gradients else plan.workspace(outputs.size)
@@ -64,18 +42,6 @@ class SoftmaxCrossEntropy(Loss):
             weights, ignored = self._weights(plan, outputs)
             shares = plan.constant(1 - self.label_smoothing, self.label_smoothing / outputs.size)
             plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(plan.gradients), weights, shares, ignored))
-
-    def weigh(self, plan: Plan, outputs: Value) -> None:
-        if self.class_weights is None and self.ignore_index is None:
-            lower_weights(plan, outputs)
-        else:
-            lower_weights(plan, outputs, *self._weights(plan, outputs))
-
-    def _weights(self, plan: Plan, outputs: Value) -> tuple[Place, int]:
-        """Where the weights of the classes lie, and the label that is ignored."""
-        given = self.class_weights  # "balanced" will be numbers before anything runs; here it takes as much memory
-        weights = plan.constant(*(given if isinstance(given, list) else [1.0] * outputs.size))
-        return weights, NO_LABEL if self.ignore_index is None else self.ignore_index
 
 
 @kernel

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from nncore.errors import Fault
 from nncore.faults import counted, pointer, short
-from nncore.losses import BinaryCrossEntropy, LossSpec, MeanSquaredError, SoftmaxCrossEntropy
+from nncore.losses import BinaryCrossEntropy, LossSpec, MeanSquaredError, NegativeLogLikelihood, SoftmaxCrossEntropy
+from nncore.losses.of_classes import LossOfClasses
 from nncore.spec.training import TrainingSpec
 from nncore.table.column import ColumnInfo
 
@@ -25,8 +26,8 @@ def choose_loss(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> LossSpe
 def loss_faults(spec: TrainingSpec, loss: LossSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
     """What keeps `loss` from comparing the outputs with the target."""
     yield from _activation_faults(spec, loss)
-    if isinstance(loss, SoftmaxCrossEntropy):
-        yield from _softmax_faults(spec, loss, target, outputs)
+    if isinstance(loss, LossOfClasses):
+        yield from _class_faults(spec, loss, target, outputs)
     elif isinstance(loss, BinaryCrossEntropy):
         yield from _binary_faults(spec, target, outputs)
     else:
@@ -65,9 +66,19 @@ def _activation_faults(spec: TrainingSpec, loss: LossSpec) -> Iterator[Fault]:
             'set the activation of the last layer to "linear", or choose the loss mean_squared_error'
         )
         yield Fault(pointer("network", "layers", number, "activation"), "loss_takes_logits", message, '"linear"', short(activation))
+    wanted = loss.wanted_after
+    if wanted is not None and activation != wanted:
+        message = (
+            f"{loss.type} takes logarithms of probabilities, as {wanted} gives them, but the network ends in {activation or 'a layer'}; "
+            f'set the activation of the last layer to "{wanted}", or choose the loss softmax_cross_entropy'
+        )
+        at = pointer("network", "layers", number, "activation") if activation else "/network/layers"
+        yield Fault(at, "loss_takes_log_probabilities", message, short(wanted), short(activation) if activation else "no activation")
 
 
-def _softmax_faults(spec: TrainingSpec, loss: SoftmaxCrossEntropy, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
+def _class_faults(
+    spec: TrainingSpec, loss: SoftmaxCrossEntropy | NegativeLogLikelihood, target: ColumnInfo, outputs: int
+) -> Iterator[Fault]:
     name, at_units = short(target.name), _units_pointer(spec)
     if isinstance(loss.class_weights, list) and len(loss.class_weights) != outputs:
         message = (
@@ -82,7 +93,7 @@ def _softmax_faults(spec: TrainingSpec, loss: SoftmaxCrossEntropy, target: Colum
         if not target.item_shape and not target.integral:
             got += ", not all whole"
         message = (
-            f"softmax_cross_entropy compares with labels, whole numbers from 0, but the column {name} holds {got}; "
+            f"{loss.type} compares with labels, whole numbers from 0, but the column {name} holds {got}; "
             "give labels or text, or choose another loss"
         )
         yield Fault("/target", "not_labels", message, "labels", got)

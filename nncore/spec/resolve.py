@@ -13,7 +13,8 @@ from nncore.errors import InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
 from nncore.layers.given import largest_of
 from nncore.layers.layer import Layer
-from nncore.losses import LossSpec, SoftmaxCrossEntropy
+from nncore.losses import LossSpec
+from nncore.losses.of_classes import LossOfClasses
 from nncore.metrics import METRICS, MetricName
 from nncore.optimizers import OptimizerSpec
 from nncore.spec.augmentation import augmented
@@ -88,7 +89,7 @@ def resolve(
     if faults or unread or target is None or loss is None or output_shape is None or sizes is None:
         raise InvalidSpec(fault for fault in faults.found if fault.pointer[1:].partition("/")[0] not in unread)
     seed = secrets.randbelow(2**31) if spec.seed is None else spec.seed
-    if isinstance(loss, SoftmaxCrossEntropy) and loss.class_weights == "balanced":
+    if isinstance(loss, LossOfClasses) and loss.class_weights == "balanced":
         if values is None:
             raise TypeError("balanced class weights are counted: resolve needs `values`")
         loss = loss.balanced(_training_labels(values(target.name), validation, rows, seed), prod(output_shape))
@@ -185,7 +186,7 @@ def _classes(loss: LossSpec | None, target: ColumnInfo | None, output_shape: tup
         return None
     if target.categories is not None:
         return list(target.categories)
-    if loss.type == "softmax_cross_entropy":
+    if isinstance(loss, LossOfClasses):
         return [str(label) for label in range(min(prod(output_shape), 1_000_000))]
     return ["0", "1"] if target.integral and prod(output_shape) == 1 else None
 

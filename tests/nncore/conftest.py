@@ -101,7 +101,8 @@ def torch_network() -> Callable[..., Any]:
     torch.set_num_threads(1)
     nn = torch.nn
     activations = {
-        "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "softmax": lambda: nn.Softmax(dim=-1), "leaky_relu": nn.LeakyReLU,
+        "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "softmax": lambda: nn.Softmax(dim=-1),
+        "log_softmax": lambda: nn.LogSoftmax(dim=-1), "leaky_relu": nn.LeakyReLU,
         "elu": nn.ELU, "selu": nn.SELU, "gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU("tanh"), "softplus": nn.Softplus, "silu": nn.SiLU,
     }  # fmt: skip
 
@@ -268,6 +269,8 @@ def torch_loss() -> Callable[..., Any]:
     def compute(loss: str, outputs: Any, targets: np.ndarray, labels: np.ndarray) -> Any:
         if loss == "softmax_cross_entropy":
             return functional.cross_entropy(outputs, torch.tensor(labels))
+        if loss == "negative_log_likelihood":
+            return functional.nll_loss(outputs, torch.tensor(labels))
         functions = {
             "mean_squared_error": functional.mse_loss,
             "mean_absolute_error": functional.l1_loss,

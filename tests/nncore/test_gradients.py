@@ -95,7 +95,14 @@ KEEPING = [
     {"type": "residual", "layers": [{"type": "activation", "activation": "gelu"}]},
 ]
 ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
-LOSS_CASES = ["mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", "softmax_cross_entropy"]
+LOSS_CASES = [
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "binary_cross_entropy",
+    "softmax_cross_entropy",
+    "negative_log_likelihood",
+]
 
 
 def types_of(union: Any) -> set[str]:

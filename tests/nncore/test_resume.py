@@ -90,6 +90,7 @@ TASKS = st.sampled_from(
     [
         ("y", 3, {"type": "softmax_cross_entropy"}),
         ("y", 3, {"type": "softmax_cross_entropy", "class_weights": [1.0, 0.5, 3.0], "label_smoothing": 0.1, "ignore_index": 0}),
+        ("y", 3, {"type": "negative_log_likelihood", "class_weights": "balanced"}),
         ("z", 1, {"type": "mean_squared_error"}),
         ("z", 1, {"type": "mean_absolute_error"}),
         ("z", 1, {"type": "huber", "delta": 0.3}),
@@ -117,7 +118,7 @@ def specs(draw: Any) -> dict[str, Any]:
     network = [
         *draw({"x": FRONTS, "s": RECURRENT, "t": st.just(BAG)}[column]),
         *draw(st.lists(HIDDEN, max_size=3 if column == "x" else 2)),
-        {"type": "dense", "units": units},
+        {"type": "dense", "units": units, "activation": "log_softmax" if loss["type"] == "negative_log_likelihood" else "linear"},
     ]
     sizes = range(1, 31)
     if any(layer["type"] == "batch_norm" for layer in network):  # no batch of one of the 23 rows, or of the 16 that validation leaves

@@ -27,8 +27,8 @@ from nncore.formats.onnx.layers import RULES, through
 from nncore.formats.onnx.preprocessing import preprocessed
 from nncore.formats.parameters import Parameters
 
-PROBABILITIES = {"softmax_cross_entropy": "Softmax", "binary_cross_entropy": "Sigmoid"}
-"""What turns the outputs of a network into probabilities, by the loss it was trained with."""
+PROBABILITIES = {"softmax_cross_entropy": "Softmax", "negative_log_likelihood": "Softmax", "binary_cross_entropy": "Sigmoid"}
+"""What turns the outputs of a network into probabilities, by the loss it was trained with (softmax of logarithms is what they are of)."""
 
 
 def write(artifact: Artifact) -> bytes:

@@ -13,6 +13,7 @@ OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "tanh": ("Tanh", {}),
     "relu": ("Relu", {}),
     "softmax": ("Softmax", {"axis": -1}),
+    "log_softmax": ("LogSoftmax", {"axis": -1}),
     "elu": ("Elu", {}),
     "softplus": ("Softplus", {}),
 }

@@ -87,7 +87,7 @@ def write(artifact: Artifact) -> bytes:
 def _answer(artifact: Artifact, outputs: int) -> tuple[str, str]:
     """What predict answers, and its last line."""
     classes = artifact.classes
-    if artifact.loss == "softmax_cross_entropy":
+    if artifact.loss in ("softmax_cross_entropy", "negative_log_likelihood"):
         labels, probabilities = "outputs.argmax(axis=1)", "softmax(outputs)"
     elif artifact.loss == "binary_cross_entropy":
         logits = "outputs[:, 0]" if outputs == 1 else "outputs"

@@ -32,6 +32,12 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
+def log_softmax(x: np.ndarray) -> np.ndarray:
+    """The logarithms of what softmax gives."""
+    below = x - x.max(axis=-1, keepdims=True)
+    return below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
+
+
 def step(x: np.ndarray) -> np.ndarray:
     """1 where x is positive, else 0."""
     return (x > 0).astype(x.dtype)

@@ -19,6 +19,8 @@ LOSSES: dict[str, dict[str, Any]] = {
     "huber": {"delta": 0.4},
     "binary_cross_entropy": {},
     "softmax_cross_entropy": {},
+    "negative_log_likelihood": {},
+    "negative_log_likelihood-options": {"class_weights": [0.5, 2.0, 1.25], "ignore_index": 1},
     "softmax_cross_entropy-options": {"class_weights": [0.5, 2.0, 1.25], "label_smoothing": 0.3, "ignore_index": 1},
 }
 
