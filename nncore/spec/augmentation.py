@@ -22,6 +22,9 @@ def augmented(spec: TrainingSpec, items: Sequence[Item], loss: LossSpec | None, 
             faults.add(at, "augmented_tokens", message)
         if called == "mixup" and any(other.type == "mixup" for other in spec.augment[:number]):
             faults.add(at, "duplicate_mixup", "rows are mixed once; leave this mixup out")
+        if called == "mixup" and spec.sample_weight is not None:
+            message = "rows of different weights cannot be mixed: two rows would count differently; leave mixup or sample_weight out"
+            faults.add(at, "mixup_with_weights", message)
         if loss is not None and (reason := augmentation.unfit(loss)):
             faults.add(at, "unfit_loss", f"{called}: {reason}")
         if isinstance(augmentation, Spatial) and items:

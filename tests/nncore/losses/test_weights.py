@@ -153,3 +153,9 @@ def test_a_split_that_leaves_no_weight_to_train_on_is_refused(job: Any, blobs: A
     weights[held_out] = 1
     with pytest.raises(InvalidData, match="every row that is trained on has the weight 0"):
         trainer(job, blobs | {"w": weights.tolist()}, sample_weight="w", validation=validation)
+
+
+def test_rows_that_count_differently_cannot_be_mixed(job: Any, blobs: Any) -> None:
+    with pytest.raises(InvalidSpec, match="cannot be mixed") as refused:
+        trainer(job, blobs | {"w": [1.0] * 50}, sample_weight="w", augment=[{"type": "mixup"}])
+    assert [fault.pointer for fault in refused.value.faults] == ["/augment/0"]
