@@ -1,0 +1,45 @@
+"""What will be deleted, and when: told before it happens, for every rule there is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tests.service.api.conftest import Service
+
+
+def test_every_rule_names_its_setting_and_its_time(service: Service) -> None:
+    rules = service.api.get("/v1/retention").json["rules"]
+    told = {rule["setting"]: rule["after_seconds"] for rule in rules if rule["setting"]}
+    settings = service.settings
+    assert told == {
+        "SANKOFA_CHECKPOINT_RETENTION_SECONDS": settings.checkpoint_retention_seconds,
+        "SANKOFA_AUDIT_RETENTION_SECONDS": settings.audit_retention_seconds,
+        "SANKOFA_IDEMPOTENCY_SECONDS": settings.idempotency_seconds,
+    }
+    retained = {f"SANKOFA_{name.upper()}" for name in type(settings).model_fields if name.endswith("retention_seconds")}
+    assert retained <= set(told)
+
+
+def test_the_checkpoints_of_an_ended_job_are_told_with_their_time(stored_service: Service) -> None:
+    job_id = stored_service.job(epochs=500)
+    stored_service.work_a_little()
+    assert stored_service.api.get("/v1/retention").json["data"] == []
+    stored_service.api.post(f"/v1/jobs/{job_id}/cancel")
+    (leaving,) = stored_service.api.get("/v1/retention").json["data"]
+    finished_at = stored_service.api.get(f"/v1/jobs/{job_id}").json["finished_at"]
+    assert (leaving["what"], leaving["job"]) == ("checkpoints", job_id)
+    assert leaving["bytes"] > 0
+    passed = datetime.fromisoformat(leaving["deleted_after"]) - datetime.fromisoformat(finished_at)
+    assert passed.total_seconds() == stored_service.settings.checkpoint_retention_seconds
+
+
+def test_what_will_be_deleted_comes_in_pages(stored_service: Service) -> None:
+    jobs = [stored_service.job(epochs=500) for _ in range(3)]
+    for _ in jobs:
+        stored_service.work_a_little()
+    for job_id in jobs:
+        stored_service.api.post(f"/v1/jobs/{job_id}/cancel")
+    first = stored_service.api.get("/v1/retention?limit=2").json
+    rest = stored_service.api.get(f"/v1/retention?limit=2&cursor={first['next_cursor']}").json
+    assert [leaving["job"] for leaving in (*first["data"], *rest["data"])] == jobs
+    assert rest["next_cursor"] is None
