@@ -10,10 +10,13 @@ import threading
 
 from celery import Celery
 
+from service import folder_broker
 from service.settings import Settings
 
 TURN = "worker.turn"  # the one task; sent by name, so that whoever sends it need not import the worker
 QUEUE = "turns"
+
+LAST_RESORT_SECONDS = 1800  # beyond a turn; a hung slice is ended by its lease long before (worker/lease.py)
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +29,7 @@ def make_app(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=False,  # the reaper retries, bounded; a redelivered poison would not be
-        task_time_limit=settings.turn_seconds + 60,
-        task_soft_time_limit=settings.turn_seconds + 30,
+        task_time_limit=settings.turn_seconds + LAST_RESORT_SECONDS,
         task_publish_retry=False,
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
@@ -35,6 +37,7 @@ def make_app(settings: Settings) -> Celery:
         broker_pool_acquire_timeout=5,
         broker_transport_options=_transport_options(settings),
         worker_prefetch_multiplier=1,
+        worker_pool="worker.pool:TaskPool",
         worker_lost_wait=1,  # until a killed child's message is given up; only then does its parent fetch the next one
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
@@ -84,7 +87,7 @@ def send_wake(app: Celery, expiry_seconds: float) -> bool:
 
 def _transport_options(settings: Settings) -> dict[str, object]:
     scheme = settings.broker.partition(":")[0]
-    if scheme == "filesystem":
+    if scheme == folder_broker.SCHEME:
         folder = settings.broker_dir
         return {
             "data_folder_in": str(folder),

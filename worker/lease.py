@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import structlog
@@ -12,6 +14,8 @@ from service.store.claims import Claim
 from service.store.clock import since_boot
 from service.store.database import Store
 from service.store.errors import LostClaim, StoreError
+
+LATE_BEATS = 6  # heartbeats for which a slice may go on when its lease has lapsed
 
 logger = structlog.get_logger(__name__)
 
@@ -55,7 +59,11 @@ class Lease:
 
 
 class Heartbeat(threading.Thread):
-    """Says every few seconds that this worker is alive, and renews the lease of the job it works on."""
+    """Says every few seconds that this worker is alive, and renews the lease of the job it works on.
+
+    A slice looks at its lease several times a second. One that does not when it has lapsed hangs, in a kernel or in a library, where no
+    exception reaches it: then this process is killed. Another has the job, or will have it.
+    """
 
     def __init__(self, store: Store, worker_id: str, settings: Settings) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -66,13 +74,19 @@ class Heartbeat(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
+        late = 0
         while not self._ended.wait(self._every_seconds):
+            lease = self.lease
             try:
                 workers.beat(self._store, self._worker_id)
-                if self.lease is not None:
-                    self.lease.renew(self._store)
+                if lease is not None:
+                    lease.renew(self._store)
             except StoreError as error:
                 logger.warning("heartbeat not written", error=str(error))
+            late = 0 if lease is None or lease.held else late + 1
+            if late >= LATE_BEATS and lease is not None:
+                logger.error("the slice hangs, its process is killed", job_id=lease.claim.job_id)
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def end(self) -> None:
         """Stop the thread at its next look."""

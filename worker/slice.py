@@ -55,6 +55,10 @@ class Training:
         return time.monotonic() - self.saved_at >= pause
 
 
+class CancelAsked(Exception):
+    """The job was cancelled while its bytes were being written."""
+
+
 class Slice:
     """One claimed job, from claim to release or finish."""
 
@@ -79,16 +83,17 @@ class Slice:
             else:
                 training.recorder.resume()
             outcome = self._train(training)
+            if outcome is None:
+                return self._release(training)
+            self._finish(outcome, training)
+        except CancelAsked:
+            self._finish(Outcome.CANCELLED, training)
         except Diverged as error:
             self._finish(Outcome.FAILED, training, ("diverged", str(error)))
         except (InvalidData, InvalidFile, DamagedDataset) as error:
             self._finish(Outcome.FAILED, None, ("invalid_data", str(error)))
         except MemoryError:
             self._finish(Outcome.FAILED, None, ("out_of_memory", "The worker had not enough memory for this job."))
-        else:
-            if outcome is None:
-                return self._release(training)
-            self._finish(outcome, training)
         return None
 
     def _begin(self) -> Training:
@@ -154,6 +159,14 @@ class Slice:
             return State.RUNNING, False
         return look.state, look.newcomer_waits and time.monotonic() - self._began_at >= self._settings.newcomer_seconds
 
+    def _look_up(self) -> None:
+        """Between two chunks of what is written: large parameters on a slow disk take minutes. Raises LostClaim, CancelAsked."""
+        self._lease.moved()
+        if not self._lease.held:
+            raise LostClaim(self._claim.job_id)
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS and self._look()[0] is State.CANCELLING:
+            raise CancelAsked
+
     def _write_on_the_way(self, training: Training) -> None:
         """Metrics and checkpoint, if they are due. What the database does not take now is written later."""
         try:
@@ -168,7 +181,7 @@ class Slice:
     def _save(self, training: Training) -> None:
         started = time.monotonic()
         trainer = training.trainer
-        checkpoints.save(self._store, self._claim, trainer.step, trainer.epoch, checkpoint.encode(trainer.state()))
+        checkpoints.save(self._store, self._claim, trainer.step, trainer.epoch, checkpoint.encode(trainer.state()), self._look_up)
         training.saved_step, training.saved_at = trainer.step, time.monotonic()
         training.save_seconds = training.saved_at - started
 
@@ -183,7 +196,10 @@ class Slice:
 
     def _finish(self, outcome: Outcome, training: Training | None, reason: tuple[str, str] | None = None) -> None:
         """End the job: first the snapshots' bytes, which nothing names yet, then all the rest at once."""
-        snapshots = [] if training is None or outcome is Outcome.CANCELLED else self._snapshots(training.trainer)
+        try:
+            snapshots = [] if training is None or outcome is Outcome.CANCELLED else self._snapshots(training.trainer)
+        except CancelAsked:
+            snapshots = []
         progress, metrics = (None, []) if training is None else training.recorder.waiting()
         ending = Ending(outcome, snapshots, reason)
         state = self._insist(lambda: claims.finish(self._store, self._claim, ending, progress, metrics))
@@ -207,7 +223,7 @@ class Slice:
             digest=sha256(data).hexdigest(),
             bytes=len(data),
             values=reported(found),
-            blob_id=self._insist(lambda: blobs.write(self._store, [data])),
+            blob_id=self._insist(lambda: blobs.write(self._store, [data], self._look_up)),
         )
 
     def _insist(self, write: Callable[[], Result]) -> Result:

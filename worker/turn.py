@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
-from celery.exceptions import SoftTimeLimitExceeded
 
 from service.settings import Settings
 from service.store import claims, reaping
@@ -79,8 +78,6 @@ def run_slice(worker: Worker, claim: Claim, claimed_at: float, ends_at: float) -
             worker.warm = None if left is None else (claim, left)
         except LostClaim:
             logger.warning("the job is not this worker's any more, everything is dropped")
-        except SoftTimeLimitExceeded:
-            logger.error("the slice took far too long, its lease is left to expire")
         except (StoreBusy, StorageFull):
             raise
         except Exception:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.store.database import Store
+from service.store.errors import StoreError
 from service.store.ids import new_id
 from service.store.models import BlobChunk, Checkpoint, Dataset, Snapshot
 
@@ -16,12 +18,22 @@ REMOVED_CHUNKS = 16  # deleted in one transaction
 ORPHAN_SECONDS = 3600.0  # a blob that nothing names after this long never will be
 
 
-def write(store: Store, pieces: Iterable[bytes]) -> str:
-    """Store `pieces` as one blob, a transaction for each chunk of about CHUNK_BYTES; answer its id."""
+def write(store: Store, pieces: Iterable[bytes], between: Callable[[], object] = bool) -> str:
+    """Store `pieces` as one blob, a transaction for each chunk of about CHUNK_BYTES; answer its id.
+
+    between: called before each chunk, for who must look up in the midst of gigabytes. Where anything goes wrong on the way, or
+    `between` raises, what was written is removed again, if the database lets us; else after an hour.
+    """
     blob_id = new_id("blob")
-    for seq, chunk in enumerate(_chunks(pieces)):
-        with store.write() as session:
-            session.add(BlobChunk(blob_id=blob_id, seq=seq, data=chunk, created_at=store.now(session)))
+    try:
+        for seq, chunk in enumerate(_chunks(pieces)):
+            between()
+            with store.write() as session:
+                session.add(BlobChunk(blob_id=blob_id, seq=seq, data=chunk, created_at=store.now(session)))
+    except BaseException:
+        with suppress(StoreError):
+            remove(store, [blob_id])
+        raise
     return blob_id
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -17,9 +17,12 @@ from service.store.models import Checkpoint, Job, Snapshot
 from service.store.states import OWNED, TERMINAL, State
 
 
-def save(store: Store, claim: Claim, step: int, epoch: int, data: bytes) -> None:
-    """Write a checkpoint. A job that has one newer than before is no longer counted as lost. Raises LostClaim."""
-    blob_id = blobs.write(store, [data])
+def save(store: Store, claim: Claim, step: int, epoch: int, data: bytes, between: Callable[[], object] = bool) -> None:
+    """Write a checkpoint. A job that has one newer than before is no longer counted as lost. Raises LostClaim.
+
+    between: as in `blobs.write`.
+    """
+    blob_id = blobs.write(store, [data], between)
     with store.write() as session:
         owned = sa.and_(Job.id == claim.job_id, Job.fence == claim.fence, Job.state.in_(OWNED))
         not_newer = sa.exists().where(Checkpoint.job_id == claim.job_id, Checkpoint.step >= step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -10,7 +11,6 @@ import time
 
 import pytest
 from celery.utils.time import maybe_iso8601
-from kombu.exceptions import ChannelError
 
 from service import queue
 from service.queue import QUEUE, TURN, Waker, make_app, send_wake
@@ -78,8 +78,9 @@ class TestSettingsOfTheApp:
         assert app.conf.worker_prefetch_multiplier == 1
         assert app.conf.task_reject_on_worker_lost is False
 
-    def test_time_limits_leave_room_beyond_a_turn(self, app):
-        assert (app.conf.task_soft_time_limit, app.conf.task_time_limit) == (50, 80)
+    def test_celery_ends_a_turn_only_when_all_else_has_failed(self, app):
+        """A checkpoint of gigabytes may take longer than a turn."""
+        assert (app.conf.task_soft_time_limit, app.conf.task_time_limit) == (None, 1820)
 
     def test_nothing_is_unpickled_and_no_result_is_kept(self, app):
         assert app.conf.accept_content == ["json"]
@@ -177,12 +178,13 @@ class TestABrokerThatDoesNotTakeIt:
         settings.make_data_dir()
         app = make_app(settings)
 
-        def full(*arguments, **keywords):
-            raise ChannelError("Cannot add file 'x' to directory: No space left on device")
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("kombu.transport.filesystem.Channel._put", full)
+        monkeypatch.setattr("pathlib.Path.write_bytes", full)
         assert not send_wake(app, 60)
         assert "No space left" in caplog.text
+        assert [file for file in settings.broker_dir.iterdir() if file.is_file()] == []
 
     def test_its_folder_is_gone(self, tmp_path):
         app = make_app(Settings(data_dir=tmp_path / "gone"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from service.store.clock import since_boot
 from service.store.database import Store
 from service.store.errors import LostClaim, StoreBusy
 from service.store.states import State
-from worker.lease import Lease
+from worker.lease import Heartbeat, Lease
 
 CLAIM = claims.Claim("job_1", 1, "default", "ds_1", {}, 0, 1)
 
@@ -76,3 +78,19 @@ def test_a_database_out_of_reach_leaves_the_lease_until_it_lapses(settings: Sett
     assert lease.held
     lease._until -= 0.5
     assert not lease.held
+
+
+def test_a_slice_that_hangs_is_killed_when_its_lease_has_long_lapsed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+
+    def kill(pid: int, signal: int) -> None:
+        killed.append((pid, signal))
+        heartbeat.end()
+
+    monkeypatch.setattr("worker.lease.os.kill", kill)
+    monkeypatch.setattr("worker.lease.workers.beat", lambda *_: None)
+    heartbeat = Heartbeat(None, "worker_1", settings.model_copy(update={"heartbeat_seconds": 0.01}))  # type: ignore[arg-type]
+    heartbeat.lease = Lease(CLAIM, since_boot() - 11, settings)
+    heartbeat.start()
+    heartbeat.join(5)
+    assert killed == [(os.getpid(), signal.SIGKILL)]

@@ -250,3 +250,19 @@ def test_a_job_of_another_environment_is_left_to_its_living_worker_with_the_wake
     assert take_turn(stranger) == 0
     assert (wakes, aside) == ([1], [turn_module.ASIDE_SECONDS])
     assert jobs.get(store, "default", job_id).job.state == "queued"
+
+
+def test_a_cancel_is_heard_while_a_large_checkpoint_is_written(store, make_worker, post, monkeypatch) -> None:
+    job_id = post(ENDLESS)
+    monkeypatch.setattr(blobs, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(slice_module, "LOOK_SECONDS", 0.0)
+    save = checkpoints.save
+
+    def cancel_then_save(*arguments: Any) -> None:
+        jobs.request(store, "default", job_id, Action.CANCEL)
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoints, "save", cancel_then_save)
+    take_turn(make_worker(turn_seconds=0.2))
+    assert jobs.get(store, "default", job_id).job.state == "cancelled"
+    assert checkpoints.newest(store, job_id) is None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.store import blobs, checkpoints, datasets
 from service.store.datasets import NewDataset
+from service.store.errors import LostClaim
 from service.store.models import BlobChunk
 
 REUSED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,3 +116,29 @@ def test_what_a_dataset_a_checkpoint_or_a_snapshot_names_stays(scene):
 
     assert {dataset_blob, snapshot_blob} < scene.blob_ids()
     assert checkpoints.newest(scene.store, claim.job_id) == (5, 0, b"state")
+
+
+def test_a_write_that_breaks_off_leaves_nothing_behind(scene):
+    def breaks_off():
+        yield b"x" * blobs.CHUNK_BYTES * 2
+        raise OSError("the upload was cut off")
+
+    before = scene.blob_ids()
+    with pytest.raises(OSError, match="cut off"):
+        blobs.write(scene.store, breaks_off())
+    assert scene.blob_ids() == before
+
+
+def test_who_writes_looks_up_before_every_chunk(scene):
+    looked = []
+
+    def look_up():
+        looked.append(1)
+        if len(looked) == 3:
+            raise LostClaim("job_1")
+
+    before = scene.blob_ids()
+    with pytest.raises(LostClaim):
+        blobs.write(scene.store, [b"x" * blobs.CHUNK_BYTES * 5], look_up)
+    assert len(looked) == 3
+    assert scene.blob_ids() == before

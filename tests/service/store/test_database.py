@@ -126,7 +126,7 @@ class TestSqlite:
         store.close()
 
         with pytest.raises(StorageFull):
-            blobs.write(store, [b"x" * 200_000])
+            blobs.write(store, [b"x" * 40_000, b"x" * 200_000])
         assert woken_at(store) == 0
         set_woken_at(store, 5.0)  # there is room for a little
         assert woken_at(store) == 5.0
@@ -262,7 +262,7 @@ def test_a_job_survives_a_full_disk_in_its_checkpoint(scene, monkeypatch):
     scene.job()
     claim = scene.claim()
 
-    def full(store, pieces):
+    def full(store, pieces, between):
         raise StorageFull("The database could not write: no room left on its device.")
 
     monkeypatch.setattr(blobs, "write", full)
