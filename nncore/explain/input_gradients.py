@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ class Slopes:
         if isinstance(network.layers[0], Embedding):
             message = "the inputs of an embedding are tokens, along which there is no slope; ask for layer_activations, or for its weights"
             raise InvalidSpec(Fault("/layers/0", "no_slope", message, "inputs that are numbers", "tokens"))
-        program = Program(network, input_shape, loss=WeightedOutputs(), batch_size=rows, gradients="in use")
+        question: Any = WeightedOutputs()
+        program = Program(network, input_shape, loss=question, batch_size=rows, gradients="in use")
         self._machine, self._rows = Machine(program, dtype), rows
         self._machine.load(parameters)
         self.input_shape, self.outputs = tuple(input_shape), program.evaluation.outputs.size
