@@ -14,14 +14,14 @@ from functools import cache
 from itertools import pairwise
 from math import sqrt
 from statistics import NormalDist
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from nncore.augment.augmentation import Augmentation
 from nncore.augment.draws import bits_of, key_of
-from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
 from nncore.machine.plan import Plan, Value
 
 PIECES = 4096
@@ -56,13 +56,19 @@ def noise(op: Op, arena: Array, integers: Array) -> None:
     x_at, item_size, number, table_at = op[:4]
     size, kind, u64 = integers[ROWS] * item_size, arena.dtype.type, np.uint64
     x, table, key = view(arena, x_at, size), view(arena, table_at, PIECES + 1), key_of(integers, number)
-    step = kind(2.0**-20)
-    for pair in range((size + 1) // 2):
-        bits = bits_of(key, pair)
-        for half in range(2):
-            i = 2 * pair + half
-            if i < size:
-                word = np.int64((bits >> u64(32 * half)) & u64(0xFFFFFFFF))
-                piece = word >> 20
-                low, high = table[piece], table[piece + 1]
-                x[i] += low + (high - low) * (kind(word & 0xFFFFF) * step)
+    half, step = size // 2, kind(2.0**-20)
+    one, other = x[:half], x[half : 2 * half]
+    for i in range(half):
+        bits = bits_of(key, i)
+        one[i] += _drawn(bits >> u64(32), table, step)
+        other[i] += _drawn(bits & u64(0xFFFFFFFF), table, step)
+    if size % 2:
+        x[size - 1] += _drawn(bits_of(key, half) >> u64(32), table, step)
+
+
+@jit
+def _drawn(word: Any, table: Array, step: Any) -> Any:
+    """A number of 32 bits: twelve of them choose the piece (unsigned: an index that cannot be negative), the others where it is in it."""
+    piece = word >> np.uint64(20)
+    low, high = table[piece], table[piece + np.uint64(1)]
+    return low + (high - low) * (table.dtype.type(np.int64(word & np.uint64(0xFFFFF))) * step)

@@ -62,6 +62,7 @@ def shift(op: Op, arena: Array, integers: Array) -> None:
                 for j in range(width):
                     to[j] = fill
                 if 0 <= i - down < height:
-                    line = x[row, plane, i - down]
-                    for j in range(max(0, right), min(width, width + right)):
-                        to[j] = line[j - right]
+                    first, count = max(0, right), width - abs(right)
+                    line, part = x[row, plane, i - down, first - right :], to[first:]
+                    for j in range(count):
+                        part[j] = line[j]
