@@ -34,7 +34,7 @@ def layer(**fields: Any) -> dict[str, Any]:
         ({"network": {"layers": LAYERS}}, "/target", "missing_field", 'the field "target" is missing'),
         ({**GOOD, "epoch": 3}, "/epoch", "unknown_field",
          'unknown field "epoch". Did you mean "epochs"? Allowed here: network, inputs, target, sample_weight, loss, optimizer, '
-         "batch_size, epochs, accumulate, max_seconds, early_stopping, seed, shuffle, dtype, validation, preprocess, metrics"),
+         "batch_size, epochs, accumulate, max_seconds, early_stopping, seed, shuffle, dtype, validation, preprocess, augment, metrics"),
         (layer(activaton="relu"), "/network/layers/1/activaton", "unknown_field",
          'unknown field "activaton". Did you mean "activation"? Allowed here: type, units, activation, use_bias, weight, bias, '
          "threshold, initialiser, bias_initialiser"),
@@ -49,8 +49,8 @@ def layer(**fields: Any) -> dict[str, Any]:
         (layer(bias=[10**400]), "/network/layers/1/bias/0", "not_finite",
          "bias[0]: expected a number below 1.8e308, got a whole number of about 401 digits"),
         (layer(activation="rely"), "/network/layers/1/activation", "unknown_value",
-         'activation: expected "linear", "sigmoid", "tanh", "relu", "softmax", "step", "leaky_relu", "elu", '
-             '"selu", "gelu", "gelu_tanh", "softplus" and 1 more, got "rely". Did you mean "relu"?'),
+         'activation: expected "linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax", "step", "leaky_relu", "elu", '
+             '"selu", "gelu", "gelu_tanh" and 2 more, got "rely". Did you mean "relu"?'),
         (layer(type="danse"), "/network/layers/1/type", "unknown_type",
          f'unknown layer type "danse": expected {LAYER_TYPES}. Did you mean "dense"?'),
         ({**GOOD, "network": {"layers": [{"units": 1}]}}, "/network/layers/0/type", "missing_field",
@@ -72,8 +72,8 @@ def layer(**fields: Any) -> dict[str, Any]:
         (layer(bias_initialiser={"type": "he"}), "/network/layers/1/bias_initialiser/type", "unknown_type",
          'unknown initialiser type "he": expected "normal", "zeros" or "constant"'),
         ({**GOOD, "loss": {"type": "mse"}}, "/loss/type", "unknown_type",
-         'unknown loss type "mse": expected "mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy" '
-         'or "softmax_cross_entropy"'),
+         'unknown loss type "mse": expected "mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", '
+         '"softmax_cross_entropy" or "negative_log_likelihood"'),
         ({**GOOD, "validation": {"fraction": 1}}, "/validation/fraction", "out_of_range", "fraction: expected less than 1, got 1"),
         ({**GOOD, "inputs": "x"}, "/inputs", "wrong_type", 'inputs: expected a list, got "x"'),
         ({**GOOD, "inputs": ["a" * 201]}, "/inputs/0", "wrong_length", "inputs[0]: expected at most 200 characters, got 201"),
