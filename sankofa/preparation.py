@@ -13,9 +13,14 @@ LOADING_SECONDS = 1.0  # what was compiled before is loaded in less
 
 
 def migrate(installation: Installation, steps: Steps) -> None:
-    """Make or upgrade the database, and the first API key. Raises InstallationFault."""
+    """Make or upgrade the database, and the first API key; what is waited for meanwhile is said. Raises InstallationFault."""
+
+    def on_line(name: str, line: str) -> None:
+        if "waiting for the database" in line:
+            steps.say(line)
+
     with steps.step("prepare the database"):
-        run_to_end(installation.part("migrate"), _ignore)
+        run_to_end(installation.part("migrate"), on_line)
 
 
 def compile_kernels(installation: Installation, steps: Steps, *, only_usual: bool = False) -> None:
@@ -36,7 +41,3 @@ def compile_kernels(installation: Installation, steps: Steps, *, only_usual: boo
                 step.note = f"{progress['total']} of them"
 
         run_to_end(installation.part("warm", *(["--usual"] if only_usual else [])), on_line)
-
-
-def _ignore(name: str, line: str) -> None:
-    pass

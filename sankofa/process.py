@@ -29,6 +29,7 @@ PARENT_VARIABLE = "SANKOFA_PARENT_PID"
 PRIVATE_UMASK = 0o077
 
 TAIL_LINES = 20
+EXIT_TOLD = 2
 LONGEST_LINE_BYTES = 1 << 16
 
 LineSink = Callable[[str, str], object]  # (name of the part, one line it wrote)
@@ -138,7 +139,10 @@ class Process:
 
 
 def run_to_end(part: Part, on_line: LineSink) -> float:
-    """Run a part that is to end by itself; the seconds it took. Raises InstallationFault, with its last lines, when it fails."""
+    """Run a part that is to end by itself; the seconds it took. Raises InstallationFault, with its last lines, when it fails.
+
+    A part that ends with EXIT_TOLD has said in its last line what is wrong and what to do: that line is the message.
+    """
     guardian = Guardian()
     try:
         return _run_to_end(Process(part, guardian, on_line))
@@ -158,6 +162,8 @@ def _run_to_end(process: Process) -> float:
                 while process.ended() is None and time.monotonic() < deadline:
                     time.sleep(0.01)
             process.kill()
+    if code == EXIT_TOLD and process.tail:
+        raise InstallationFault(process.tail[-1])
     if code != 0:
         raise InstallationFault(f"{process.part.name} failed: it ended {describe_exit(code)}. It said:\n{process.last_lines()}")
     return time.monotonic() - process.started

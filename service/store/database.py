@@ -170,3 +170,12 @@ def _translated() -> Iterator[None]:
         if "no such table" in text:
             raise
         raise StoreBusy("The database is locked or out of reach.") from error
+    except exc.DatabaseError as error:
+        if not is_unreadable(error):
+            raise
+        raise StoreBusy("The database's file cannot be read.") from error
+
+
+def is_unreadable(error: exc.DBAPIError) -> bool:
+    """Whether a file was opened that is no database, or a damaged one: SQLite's other errors are of classes of their own."""
+    return type(error.orig) is sqlite3.DatabaseError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 import threading
@@ -20,14 +21,28 @@ from sqlalchemy import exc
 from service import log
 from service.settings import Settings
 from service.store import keys
-from service.store.database import Store
+from service.store.database import Store, is_unreadable
 
 MIGRATION_LOCK = 0x5A4B0FA  # any number that no other program locks
 START_SECONDS = 120.0  # how long a database server that was started beside us may take
 LOOK_SECONDS = 0.5
 REMIND_SECONDS = 30.0
+EXIT_UNUSABLE = 2  # what is wrong, and the remedy, stands in the last line on stderr
+
+# What a Postgres server says where no waiting helps, and what does.
+REMEDIES = {
+    r'database ".*" does not exist': "create that database, or name another",
+    r'role ".*" does not exist': "create that role, or name another user",
+    r"password authentication failed": "give the password that the server knows",
+    r"no pg_hba\.conf entry": "let the server's pg_hba.conf admit this machine and user",
+    r"permission denied": "give the role the right to make tables there",
+}
 
 logger = structlog.get_logger(__name__)
+
+
+class UnusableDatabase(Exception):
+    """No waiting helps: the message names the variable, what is wrong, and the remedy."""
 
 
 def alembic_config(connection: sa.Connection | None = None) -> Config:
@@ -81,18 +96,19 @@ def wait_until_current(store: Store, ended: threading.Event | None = None) -> bo
 
     So the processes of an installation may be started in any order, also beside a database that is still starting.
     """
-    return _wait(lambda: _why_not_current(store), ended or threading.Event(), float("inf"))
+    return _wait(store, lambda: _why_not_current(store), ended or threading.Event())
 
 
-def _wait(obstacle: Callable[[], str | None], ended: threading.Event, patience_seconds: float) -> bool:
+def _wait(store: Store, obstacle: Callable[[], str | None], ended: threading.Event, patience_seconds: float = float("inf")) -> bool:
     """Look until there is no obstacle, and say in the log what it is. False when the patience or everything has ended."""
+    bound = "" if patience_seconds == float("inf") else f" for up to {patience_seconds:.0f} s"
     gives_up_at, said, said_at = time.monotonic() + patience_seconds, "", 0.0
     while (reason := obstacle()) is not None:
         now = time.monotonic()
         if now > gives_up_at:
             return False
         if reason != said or now - said_at > REMIND_SECONDS:
-            logger.warning("waiting for the database", reason=reason)
+            logger.warning(f"waiting for the database{bound}", database=_address(store), reason=reason)
             said, said_at = reason, now
         if ended.wait(LOOK_SECONDS):
             return False
@@ -102,8 +118,8 @@ def _wait(obstacle: Callable[[], str | None], ended: threading.Event, patience_s
 def _why_not_current(store: Store) -> str | None:
     try:
         found, wanted = _found(store), _wanted()
-    except (exc.OperationalError, exc.InterfaceError) as error:
-        return f"it does not answer: {error.orig}".strip()
+    except exc.DBAPIError as error:
+        return _told(error)
     if found == wanted:
         return None
     return f"its schema is {_names(found)}, this version needs {_names(wanted)}; `sankofa migrate` of this version makes it so"
@@ -123,31 +139,79 @@ def _names(revisions: set[str]) -> str:
 
 
 def _why_out_of_reach(store: Store) -> str | None:
+    """What keeps a server from answering. Raises UnusableDatabase where it answers that it never will."""
     try:
         store.engine.connect().close()
-    except (exc.OperationalError, exc.InterfaceError) as error:
-        return f"it does not answer: {error.orig}".strip()
+    except exc.DBAPIError as error:
+        if remedy := _remedy(error):
+            raise UnusableDatabase(f"SANKOFA_DATABASE_URL: {_line(error)}; {remedy}") from error
+        return _told(error)
     return None
 
 
-def main() -> None:
-    """Make or upgrade the schema that SANKOFA_* variables name, and register the first key. A server that still starts is waited for."""
+def _told(error: exc.DBAPIError) -> str:
+    """The obstacle. Raises `error` itself where it is none of reaching or opening the database."""
+    if is_unreadable(error):
+        return f"it is no SQLite database: {_line(error)}"
+    if not isinstance(error, exc.OperationalError | exc.InterfaceError):
+        raise error
+    return f"it does not answer: {_line(error)}"
+
+
+def _remedy(error: exc.DBAPIError) -> str:
+    """What helps where the server itself refuses, else the empty text."""
+    return next((remedy for said, remedy in REMEDIES.items() if re.search(said, str(error.orig))), "")
+
+
+def _line(error: exc.DBAPIError) -> str:
+    """What the driver says, on one line."""
+    return " ".join(str(error.orig).split()).removeprefix("connection failed: ")
+
+
+def _address(store: Store) -> str:
+    """The database's URL, without what may be a secret."""
+    return store.url.set(query={}).render_as_string(hide_password=True)
+
+
+def prepare(settings: Settings) -> None:
+    """Make or upgrade the schema, and register the first key. A server that still starts is waited for.
+
+    Raises UnusableDatabase.
+    """
+    store = Store(settings.database)
+    try:
+        if not store.is_sqlite:
+            _wait(store, lambda: _why_out_of_reach(store), threading.Event(), START_SECONDS)
+        upgrade(store)
+        if settings.api_key is not None:
+            keys.register(store, settings.api_key, "from SANKOFA_API_KEY")
+        else:
+            keys.first_key(store, settings.key_path)
+    except exc.DBAPIError as error:
+        if is_unreadable(error):
+            remedy = "move that file away, or name another by SANKOFA_DATABASE_URL or SANKOFA_DATA_DIR"
+            raise UnusableDatabase(f"{store.url.database} cannot be read as a SQLite database ({_line(error)}); {remedy}") from error
+        remedy = _remedy(error)
+        if not remedy and not isinstance(error, exc.OperationalError | exc.InterfaceError):
+            raise
+        remedy = remedy or "SANKOFA_DATABASE_URL or SANKOFA_DATA_DIR names another"
+        raise UnusableDatabase(f"the database cannot be opened ({_line(error)}); {remedy}") from error
+    finally:
+        store.close()
+
+
+def main() -> int:
+    """What `prepare` does for the installation that SANKOFA_* variables name. Answers the exit code."""
     settings = Settings.from_environment()
     log.configure(settings)
     settings.make_data_dir()
-    store = Store(settings.database)
-    if not store.is_sqlite:
-        _wait(lambda: _why_out_of_reach(store), threading.Event(), START_SECONDS)
     try:
-        upgrade(store)
-    except (exc.OperationalError, exc.InterfaceError) as error:
-        sys.exit(f"the database cannot be opened ({error.orig}); SANKOFA_DATABASE_URL or SANKOFA_DATA_DIR names another".replace("\n", " "))
-    if settings.api_key is not None:
-        keys.register(store, settings.api_key, "from SANKOFA_API_KEY")
-    else:
-        keys.first_key(store, settings.key_path)
-    store.close()
+        prepare(settings)
+    except UnusableDatabase as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

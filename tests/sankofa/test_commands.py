@@ -368,6 +368,32 @@ def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_a_file_that_is_no_database_is_told_in_one_line(command: str, tmp_path: Path) -> None:
+    (tmp_path / "sankofa.db").write_text("anything but a database " * 100)
+    answer = sankofa(command, "--data-dir", str(tmp_path), *(["--port", "0"] if command == "serve" else []))
+    assert answer.returncode == Exit.NOT_RUNNING
+    told = f"sankofa: {tmp_path}/sankofa.db cannot be read as a SQLite database (file is not a database); move that file away, "
+    assert answer.stderr.splitlines()[-1].startswith(told)
+    assert len(answer.stderr.splitlines()) == 2  # after the step that was not done
+
+
+def test_a_server_that_refuses_connections_is_waited_for_and_that_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "SANKOFA_DATABASE_URL": f"postgresql://user:secret@127.0.0.1:{port}/jobs"}
+    command = [sys.executable, "-m", "sankofa", "migrate", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.terminate()
+        assert process.wait(20) == Exit.INTERRUPTED
+    assert "waiting for the database for up to 120 s" in said
+    assert f"127.0.0.1:{port}/jobs" in said
+    assert "Connection refused" in said
+    assert "secret" not in said
+
+
 def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     answer = sankofa("serve", "--data-dir", str(tmp_path / "file" / "data"), "--port", "0")

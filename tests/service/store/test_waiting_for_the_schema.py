@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from service.store import migrate
 from service.store.database import Store
+from service.store.errors import StoreBusy
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,42 @@ def test_migrate_waits_for_a_server_that_still_starts(migrated_postgres: str, tm
     with forwarded(port, (real.host or "127.0.0.1", real.port or 5432)):
         _, said = process.communicate(timeout=30)
     assert process.returncode == 0, said
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"database": "nosuchdb"}, 'FATAL: database "nosuchdb" does not exist; create that database, or name another'),
+        ({"username": "nosuchrole"}, 'FATAL: role "nosuchrole" does not exist; create that role, or name another user'),
+    ],
+)
+def test_what_a_server_will_never_have_is_told_at_once_in_one_line(
+    changed: dict[str, str], told: str, migrated_postgres: str, tmp_path: Path
+) -> None:
+    url = sa.make_url(migrated_postgres).set(**changed).render_as_string(hide_password=False)
+    environment = {**os.environ, "SANKOFA_DATABASE_URL": url, "SANKOFA_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "service.store.migrate"]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    (line,) = answer.stderr.splitlines()
+    assert answer.returncode == migrate.EXIT_UNUSABLE
+    assert line.startswith("SANKOFA_DATABASE_URL: ")
+    assert line.endswith(told)
+
+
+def test_a_file_that_is_no_database_is_a_refusal_of_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "sankofa.db"
+    path.write_text("anything but a database " * 100)
+    store = Store(f"sqlite:///{path}")
+    with pytest.raises(StoreBusy, match="cannot be read"), store.read() as session:
+        session.execute(sa.text("SELECT 1"))
+    with pytest.raises(StoreBusy, match="cannot be read"), store.write() as session:
+        session.execute(sa.text("SELECT 1"))
+    thread, answers = waiting(store, ended := threading.Event())
+    thread.join(0.3)
+    ended.set()
+    thread.join(10)
+    assert answers == [False]  # it waited, and did not die of it
+    store.close()
 
 
 def test_a_postgres_database_without_an_encoding_can_be_migrated(postgres_server: str) -> None:
