@@ -31,16 +31,34 @@ def find_url(url: str | None = None) -> str:
 
 
 def find_key(url: str, key: str | None = None) -> str | None:
-    """The API key: `key`, else `SANKOFA_API_KEY`, else, for a service on this machine, the key file of the data folder; else None."""
-    if key or os.environ.get("SANKOFA_API_KEY"):
-        return key or os.environ["SANKOFA_API_KEY"]
+    """The API key: `key`, else `SANKOFA_API_KEY`, else, for a service on this machine, the key file of the data folder; else None.
+
+    Raises InvalidInput for one that no header can carry, naming where it comes from and not the key.
+    """
+    if key:
+        return _sendable(key, "the API key given by --api-key or Client(api_key=...)")
+    if given := os.environ.get("SANKOFA_API_KEY"):
+        return _sendable(given, "SANKOFA_API_KEY")
     # A local key is never sent to another machine.
     if not is_loopback(url):
         return None
+    path = default_data_dir() / "key"
     try:
-        return (default_data_dir() / "key").read_text().strip() or None
+        text = path.read_text(errors="replace").strip()
     except OSError:
         return None
+    return _sendable(text, str(path)) if text else None
+
+
+def _sendable(key: str, source: str) -> str:
+    """The key, which is never shown."""
+    odd = next((at for at, character in enumerate(key, 1) if not "!" <= character <= "~"), None)
+    if odd is not None:
+        kind = {"\n": "a line end", "\r": "a line end", " ": "a space", "\t": "a tab"}.get(key[odd - 1], "none of these")
+        raise InvalidInput(
+            f"{source}: expected an API key of ASCII letters, digits and signs, but its character {odd} is {kind}; copy the key again"
+        )
+    return key
 
 
 def is_loopback(url: str) -> bool:

@@ -329,6 +329,22 @@ def test_settings_that_cannot_be_used_are_told_before_anything_starts(command: s
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [("secr\u00e9t", "character 5 is none of these"), ("secret\n1", "character 7 is a line end"), ("my key", "3 is a space")],
+)
+@pytest.mark.parametrize("source", ["SANKOFA_API_KEY", "--api-key", "key"])
+def test_a_key_that_no_header_can_carry_is_told_without_showing_it(source: str, key: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(key if source == "key" else "sk_good")
+    environment = {"SANKOFA_DATA_DIR": str(tmp_path)} | ({source: key} if source == "SANKOFA_API_KEY" else {})
+    answer = sankofa("jobs", *([source, key] if source == "--api-key" else []), "--url", "http://127.0.0.1:1", **environment)
+    assert answer.returncode == Exit.USAGE
+    (line,) = answer.stderr.splitlines()
+    assert source in line
+    assert told in line
+    assert not any(part in line for part in ("secr", "my key"))
+
+
 def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
