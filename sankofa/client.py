@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from sankofa.administration import Keys, Tenants
 from sankofa.connection import Connection
 from sankofa.datasets import Dataset, Datasets, Table, column_list
 from sankofa.jobs import Job
@@ -63,6 +64,8 @@ class Client:
         """
         self._connection = Connection(url, api_key, timeout_seconds=timeout_seconds, retries=retries, transport=transport)
         self.datasets = Datasets(self._connection)
+        self.keys = Keys(self._connection)
+        self.tenants = Tenants(self._connection)
 
     def __enter__(self) -> Client:
         return self
@@ -121,6 +124,18 @@ class Client:
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network
         body = {"network": layers, "inputs": column_list("inputs", inputs)}
         return dict(self._connection.document(self._connection.request("POST", "/v1/networks/evaluate", body=body)))
+
+    def usage(self, tenant: str | None = None) -> dict[str, Any]:
+        """How much of its `quotas` your tenant has used, and which `key` is yours; of another `tenant` for the operator."""
+        return dict(self._connection.get("/v1/usage", tenant=tenant))
+
+    def audit(self, **filters: str) -> Iterator[dict[str, Any]]:
+        """Who did what, newest first, fetched page by page. filters: tenant, key, action, target, since, until. Needs the scope admin."""
+        return self._connection.pages("/v1/audit", **filters)
+
+    def retention(self) -> dict[str, Any]:
+        """What will be deleted, and when: `rules`, and in `data` what of yours they take next."""
+        return dict(self._connection.get("/v1/retention"))
 
     def dataset_id(self, data: Dataset | Table) -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""

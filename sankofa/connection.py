@@ -19,6 +19,7 @@ from sankofa.errors import Busy, Problem, Refused, Unreachable, refusal
 
 # Answers that say "later"; everything a request does here is safe to repeat, POSTs by their Idempotency-Key.
 RETRIED_STATUSES = {429, 502, 503, 504}
+ENDED_KEY_CODES = {"expired_key", "revoked_key"}
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 10.0
 # A service that asks for more patience than this is not waited for.
@@ -177,7 +178,7 @@ class Connection:
             document = None
         problem = Problem.from_document(response.status_code, document, response.headers.get("x-request-id"))
         remedy = ""
-        if problem.status == 401:
+        if problem.status == 401 and problem.code not in ENDED_KEY_CODES:
             remedy = "The key sent is not one of this service's." if self.api_key else "No key was sent."
             remedy += " Give it by SANKOFA_API_KEY, --api-key or Client(api_key=...); `sankofa serve` prints the file that holds it."
         raise refusal(problem, remedy)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from sankofa.commands import jobs, predict, processes, requests, serve, train, watch, weights
+from sankofa.commands import jobs, keys, predict, processes, requests, serve, tenants, train, watch, weights
 from sankofa.commands.demo import demo
 from sankofa.commands.exits import TABLE, Exit, exit_code
 from sankofa.errors import SankofaError
@@ -45,6 +45,9 @@ for command in (
     requests.resume,
     requests.stop,
     requests.cancel,
+    tenants.usage,
+    keys.keys,
+    tenants.tenants,
     processes.api,
     processes.worker,
     processes.migrate,

@@ -9,10 +9,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -282,9 +283,18 @@ def test_a_fault_of_a_query_parameter_is_told_as_such(use: Use, capsys: pytest.C
     assert capsys.readouterr().err == "sankofa: No\n  query parameter state: expected queued or running, got 'ended'\n"
 
 
-@pytest.mark.parametrize("name", [name for name in cli.commands])
-def test_every_command_can_answer_in_json(name: str) -> None:
-    assert "--json" in {option for parameter in cli.commands[name].params for option in parameter.opts}
+def commands(group: click.Group) -> Iterator[click.Command]:
+    """Every command of a group and of the groups in it."""
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from commands(command)
+        else:
+            yield command
+
+
+@pytest.mark.parametrize("command", list(commands(cli)), ids=lambda command: str(command.name))
+def test_every_command_can_answer_in_json(command: click.Command) -> None:
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}
 
 
 def test_no_service_is_code_3(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
