@@ -193,6 +193,9 @@ class Job(Base):
     heartbeat_at: Mapped[float | None]
     progress: Mapped[dict[str, Any]]  # the newest loss, validation_loss, metrics, steps_per_second
 
+    parent: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the job it goes on from, and how
+    revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # raised by every change of name, tags or priority
+
 
 class JobSpec(Base):
     """The resolved spec of a job. It may carry given weights, so it stays out of the row that the heartbeat updates."""
