@@ -14,6 +14,8 @@ A state is a dict of arrays:
     about            (n,) uint8          JSON: the reports of the last and the best epoch end, the last epoch that early stopping took for
                                          better and its loss, the fitted preprocessing
 
+A start is parameters, position, sums and about, nothing else: a run that begins with it takes the parameters and nothing else.
+
 The bytes are a mark, the sha256 of the rest, and a safetensors file of the arrays.
 """
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from nncore.spec import ResolvedSpec
 
 State = dict[str, np.ndarray]
+
+_OF_A_START = {"parameters", "position", "sums", "about"}
 
 MARK = b"sankofa checkpoint 1\n"
 DIGEST_BYTES = 32
@@ -64,6 +68,23 @@ def decode(content: bytes) -> State:
         return safetensors.numpy.load(body)
     except safetensors.SafetensorError as error:
         raise InvalidFile(f"the checkpoint cannot be read: {error}; use an older checkpoint") from error
+
+
+def start(artifact: Artifact) -> State:
+    """A state with which another run begins: the parameters of `artifact` at step 0, nothing of how they were found."""
+    vectors = [values.ravel() for values in artifact.parameters.values()]
+    content = {"last": None, "best": None, "improved": None, "preprocessing": list(artifact.preprocessing)}
+    return {
+        "parameters": np.concatenate(vectors) if vectors else np.zeros(0, artifact.dtype),
+        "position": np.zeros(2, dtype=np.int64),
+        "sums": np.zeros(2),
+        "about": to_bytes_array(content),
+    }
+
+
+def is_start(state: Mapping[str, np.ndarray]) -> bool:
+    """Whether it is a `start`, not a point of a run."""
+    return state.keys() == _OF_A_START
 
 
 def spec_digest(spec: ResolvedSpec, training_rows: int, validation_rows: int) -> np.ndarray:
@@ -133,7 +154,7 @@ def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Li
         step, epoch = (int(number) for number in state["position"])
         loss_sum, row_sum = (float(number) for number in state["sums"])
         report = content["last"] or {"loss": None, "metrics": {}, "validation_loss": None}
-        vector = in_use(spec, state["parameters"], state["optimizer"])
+        vector = state["parameters"] if is_start(state) else in_use(spec, state["parameters"], state["optimizer"])
         if row_sum > 0:  # within an epoch
             report = {"loss": loss_sum / row_sum, "metrics": {}, "validation_loss": None}
         report = report | {"step": step, "epoch": epoch}

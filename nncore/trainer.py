@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nncore.artifact import Artifact, artifact_of
-from nncore.checkpoint import State, about, in_use, spec_digest, to_bytes_array
+from nncore.checkpoint import State, about, in_use, is_start, spec_digest, to_bytes_array
 from nncore.epoch_evaluation import EpochEvaluation
 from nncore.errors import CheckpointMismatch, Diverged
 from nncore.machine.machine import Machine, Rows
@@ -281,7 +281,13 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue where `state` was taken, bit for bit. Raises CheckpointMismatch, and changes nothing, when it belongs to another run."""
+        """Continue where `state` was taken, bit for bit; of a start take the parameters, before the first step.
+
+        Raises CheckpointMismatch, and changes nothing, when it belongs to another run, or its parameters are not as many.
+        """
+        if is_start(state):
+            self._begin_with(state["parameters"])
+            return
         content = about(state)
         self._refuse_a_foreign(state, has_best=content["best"] is not None)
         self._last, self._best = (None if content[name] is None else Report(**content[name]) for name in ("last", "best"))
@@ -300,6 +306,14 @@ class Trainer:
         self._sums[:] = state["sums"]
         if self.step > self._epoch * self._steps_per_epoch:
             self._order = self._drawn_order()  # again: the state holds the generator from before
+
+    def _begin_with(self, learned: np.ndarray) -> None:
+        own = self._machine.learned
+        if learned.shape != own.shape:
+            raise CheckpointMismatch(f"expected {len(own):,} parameters to begin with, got {len(learned):,}; use those of the same network")
+        own[:] = learned
+        if self._averaging:
+            self._machine.averages[:] = self._machine.parameters
 
     def _refuse_a_foreign(self, state: Mapping[str, np.ndarray], has_best: bool) -> None:
         own = self.state() | {"best_parameters": self._best_parameters}

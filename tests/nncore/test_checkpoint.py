@@ -125,3 +125,28 @@ def test_an_artifact_is_read_from_a_state_without_a_trainer(which: Any, reports:
         assert (snapshot.loss is None) == (reports == 0)
     if reports == 100:
         assert snapshot.metrics.keys() == {"accuracy"}
+
+
+@pytest.mark.parametrize("more", [{}, {"optimizer": {"type": "sgd", "learning_rate": 0.1, "average_decay": 0.5}}])
+def test_a_start_takes_the_parameters_and_nothing_else(more: dict[str, Any], job: Any, blobs: Any) -> None:
+    spec = {"seed": 5, "network": [*SPEC["network"][:1], {"type": "batch_norm"}, *SPEC["network"][1:]]}
+    first = trained(job, blobs, **spec)
+    found = first.artifact("last")
+    started = Trainer(*job(blobs, **SPEC | spec | more))
+    started.restore(checkpoint.decode(checkpoint.encode(checkpoint.start(found))))
+    again = started.artifact("last")
+    assert started.step == started.epoch == 0
+    assert again.parameters.keys() == found.parameters.keys()
+    for name, values in found.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], values)
+    snapshot = checkpoint.artifact_from(started.spec, checkpoint.start(found), "best")
+    assert (snapshot.step, snapshot.loss, snapshot.artifact.preprocessing) == (0, None, found.preprocessing)
+    list(started.run())
+    assert started.finished
+
+
+def test_a_start_of_another_network_is_refused(job: Any, blobs: Any) -> None:
+    with pytest.raises(CheckpointMismatch, match="expected 51 parameters"):
+        Trainer(*job(blobs, **SPEC | {"network": [{"type": "dense", "units": 8}, {"type": "dense", "units": 3}]})).restore(
+            checkpoint.start(trained(job, blobs).artifact())
+        )
