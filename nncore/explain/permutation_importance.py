@@ -21,7 +21,8 @@ from nncore.metrics import METRICS, MetricName
 from nncore.predictor import Predictor
 
 LOWER_IS_BETTER: tuple[MetricName, ...] = ("log_loss", "calibration_error", "mean_absolute_error", "root_mean_squared_error")
-ANSWERS = ("softmax_cross_entropy", "binary_cross_entropy")
+LABELS = ("softmax_cross_entropy", "negative_log_likelihood")
+ANSWERS = (*LABELS, "binary_cross_entropy")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,6 @@ def _expected(artifact: Artifact, expected: Any) -> np.ndarray:
         values = np.array([numbers[str(value)] for value in values.flat])
     if values.dtype.kind not in "biuf" or values.ndim == 0:
         raise InvalidData(Fault("/expected", "not_numbers", "expected a label or targets for each row", "numbers", str(values.dtype)))
-    if artifact.loss == "softmax_cross_entropy":
+    if artifact.loss in LABELS:
         return np.asarray(values.reshape(len(values)), dtype=np.int64)
     return np.asarray(values.reshape(len(values), -1), dtype=np.float64)

@@ -1,6 +1,7 @@
 """ONNX: the network as a graph that runtimes in every language run (opset 15). Written without the onnx package; never read.
 
     inputs          (batch, *input_shape), raw: the fitted preprocessing is part of the graph. Of several columns, side by side
+    inputs.NAME     an input for each column, instead, where a step makes new features of one (one_hot, log_mel)
     outputs         (batch, numbers), of a network that was trained to predict numbers
     logits          (batch, outputs), instead of outputs, of one that was trained under a cross-entropy
     probabilities   (batch, classes), and this: softmax, or sigmoid; (batch,) for a single yes or no
@@ -22,7 +23,7 @@ from math import prod
 
 from nncore.artifact import Artifact
 from nncore.formats.description import canonical, describe
-from nncore.formats.onnx.graph import OPSET, Graph, Tensor
+from nncore.formats.onnx.graph import OPSETS, Graph, Tensor
 from nncore.formats.onnx.layers import RULES, through
 from nncore.formats.onnx.preprocessing import preprocessed
 from nncore.formats.parameters import Parameters
@@ -34,8 +35,8 @@ PROBABILITIES = {"softmax_cross_entropy": "Softmax", "negative_log_likelihood": 
 def write(artifact: Artifact) -> bytes:
     """The file."""
     graph = Graph(artifact.dtype, Parameters(artifact))
-    inputs = Tensor("inputs", artifact.input_shape)
-    x = through(graph, artifact.network.layers, preprocessed(graph, inputs, artifact))
+    inputs, x = preprocessed(graph, artifact)
+    x = through(graph, artifact.network.layers, x)
     graph.parameters.finish()
     return graph.model(inputs, _named(graph, x, artifact.loss), canonical(describe(artifact)))
 
@@ -53,4 +54,4 @@ def _named(graph: Graph, x: Tensor, loss: str) -> list[Tensor]:
     return [logits, Tensor(graph.add(PROBABILITIES[loss], logits.name, outputs=["probabilities"]), (numbers,))]
 
 
-__all__ = ["OPSET", "PROBABILITIES", "RULES", "write"]
+__all__ = ["OPSETS", "PROBABILITIES", "RULES", "write"]

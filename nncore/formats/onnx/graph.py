@@ -17,10 +17,11 @@ from nncore.formats.onnx.protobuf import Field, message
 from nncore.formats.parameters import Parameters
 from nncore.machine.kernels import Array
 
-OPSET, IR_VERSION = 15, 8
+OPSETS = {"": 15, "ai.onnx.ml": 2}
+IR_VERSION = 8
 """The operators of ONNX 1.10 (August 2021): all that is needed, and batch normalisation that says it does not train."""
 
-TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9, "float64": 11}
+TYPES = {"float32": 1, "int64": 7, "text": 8, "bool": 9, "float64": 11}
 FLOAT, INT, STRING, FLOATS, INTS, STRINGS = 1, 2, 3, 6, 7, 8  # of attributes
 
 Attribute = int | float | str | Sequence[int] | Sequence[str]
@@ -30,11 +31,13 @@ class Tensor(NamedTuple):
     """What flows along an edge: its name, and the shape of one item.
 
     mask: of a sequence, the name of (batch, steps, 1): 1, or 0 where the step is padding; "" if all count.
+    dtype: of an input of the graph, "text" or "", that of the network.
     """
 
     name: str
     shape: tuple[int, ...]
     mask: str = ""
+    dtype: str = ""
 
 
 class Graph:
@@ -44,15 +47,21 @@ class Graph:
         self.dtype, self.parameters = dtype, parameters
         self._nodes: list[bytes] = []
         self._constants: dict[str, bytes] = {}
+        self._domains = {""}
 
-    def add(self, operator: str, *inputs: str, outputs: Sequence[str] | None = None, **attributes: Attribute) -> str:
-        """Append a node; answers the name of its first output. An empty name among inputs or outputs: there is none."""
+    def add(self, operator: str, *inputs: str, outputs: Sequence[str] | None = None, domain: str = "", **attributes: Attribute) -> str:
+        """Append a node; answers the name of its first output. An empty name among inputs or outputs: there is none.
+
+        domain: "" for the operators of ONNX, "ai.onnx.ml" for those of its extension.
+        """
+        self._domains.add(domain)
         number = len(self._nodes)
         outputs = [f"{operator}_{number}"] if outputs is None else outputs
         fields: list[Field] = [(1, name) for name in inputs]
         fields += [(2, name) for name in outputs]
         fields += [(3, f"{operator}_{number}_node"), (4, operator)]
         fields += [(5, _attribute(name, attributes[name])) for name in sorted(attributes)]
+        fields += [(7, domain)] if domain else []
         self._nodes.append(message(fields))
         return next(name for name in outputs if name)
 
@@ -73,13 +82,15 @@ class Graph:
         """The same numbers in items of another shape."""
         return Tensor(self.add("Reshape", x.name, self.whole_numbers(0, *shape)), shape)  # 0: as many items as come in
 
-    def model(self, inputs: Tensor, outputs: Sequence[Tensor], description: str) -> bytes:
+    def model(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], description: str) -> bytes:
         """The file. description: kept as metadata, under "sankofa"."""
         graph: list[Field] = [(1, node) for node in self._nodes]
         graph += [(2, "network"), *((5, tensor) for tensor in self._constants.values())]
-        graph += [(11, _value_info(inputs, self.dtype)), *((12, _value_info(tensor, self.dtype)) for tensor in outputs)]
-        opset, metadata = message([(1, ""), (2, OPSET)]), message([(1, "sankofa"), (2, description)])
-        return message([(1, IR_VERSION), (2, "sankofa"), (7, message(graph)), (8, opset), (14, metadata)])
+        for field, tensors in ((11, inputs), (12, outputs)):
+            graph += [(field, _value_info(tensor, tensor.dtype or self.dtype)) for tensor in tensors]
+        opsets: list[Field] = [(8, message([(1, domain), (2, OPSETS[domain])])) for domain in sorted(self._domains)]
+        metadata = message([(1, "sankofa"), (2, description)])
+        return message([(1, IR_VERSION), (2, "sankofa"), (7, message(graph)), *opsets, (14, metadata)])
 
 
 def _attribute(name: str, value: Attribute) -> bytes:

@@ -5,7 +5,7 @@ answers as the service does; run on a CSV or JSON file, the script prints JSON. 
 
 script.py                    lines, arrays, and the source of what they call
 layers.py, preprocessing.py  a rule for each layer; the fitted steps
-activations.py, computations.py, reading.py   the functions whose source is written out
+reading.py, features.py, activations.py, computations.py   the functions whose source is written out
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Written by Sankofa.
 
 FORWARD = '''
 def forward(x):
-    """The outputs of the network, before any softmax or sigmoid of the loss. x: (rows, {numbers}), raw."""
+    """The outputs of the network, before any softmax or sigmoid of the loss. x: (rows, {numbers}){raw}."""
     {lines}
     return x
 '''
@@ -43,44 +43,47 @@ def predict(inputs):
 
     inputs: columns by name (INPUTS), or an array (or lists) of rows. {rows} rows at a time go through the network.
     """
-    x = side_by_side(inputs, INPUTS, {numbers})
+    x = {prepared}
     outputs = np.concatenate([forward(x[i : i + {rows}]).reshape(-1, {outputs}) for i in range(0, len(x), {rows})])
     {answer}
 '''
 
 MAIN = """
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     try:
-        answers = predict(read_file(sys.argv[1], INPUTS))
+        answers = predict(read_file(sys.argv[1], INPUTS, TEXTS))
     except (OSError, ValueError) as error:
         sys.exit(f"{sys.argv[1]}: {error}")
     print(json.dumps({name: values.tolist() for name, values in answers.items()}))
 """
 
 ROWS_AT_ONCE = 256
-MODULES = ("base64", "csv", "json", "math", "sys")  # of Python, that functions may need
+MODULES = ("base64", "csv", "json", "math", "re", "sys")  # of Python, that functions may need
 
 
 def write(artifact: Artifact) -> bytes:
     """The script, in ASCII."""
     script = Script(Parameters(artifact))
-    preprocessed(script, artifact)
+    prepared, prepare = preprocessed(script, artifact)
     through(script, artifact.network.layers, artifact.input_shape)
     script.parameters.finish()
     numbers, outputs = prod(artifact.input_shape), prod(artifact.network.output_shape(artifact.input_shape))
     answers, answer = _answer(artifact, outputs)
-    forward = FORWARD.format(numbers=numbers, lines="\n    ".join(script.lines))
-    predict = PREDICT.format(answers=answers, answer=answer, rows=ROWS_AT_ONCE, numbers=numbers, outputs=outputs)
+    forward = FORWARD.format(numbers=numbers, raw="" if prepare else ", raw", lines="\n    ".join(script.lines))
+    predict = PREDICT.format(answers=answers, answer=answer, rows=ROWS_AT_ONCE, prepared=prepared, outputs=outputs)
     arrays = list(script.arrays())
     decode = DECODE if any(DECODE in line[:200] for line in arrays) else ""
-    functions = "\n\n\n".join(sources(f"{forward}{predict}{MAIN}{decode}"))
+    functions = "\n\n\n".join(sources(f"{prepare}{forward}{predict}{MAIN}{decode}"))
     classes = [] if artifact.classes is None else [f"CLASSES = {list(artifact.classes)!a}"]
-    code = f"{functions}\n\n{forward}\n{predict}\n"
+    code = "\n\n\n".join(part.strip("\n") for part in (functions, prepare, forward, predict) if part) + "\n\n"
     used = names_in(f"{code}{MAIN}")
     head = [DOCUMENT, "from __future__ import annotations\n", *(f"import {name}" for name in MODULES if name in used)]
-    constants = ["\nimport numpy as np\n", f"INPUTS = {list(artifact.input_names)!a}", *classes, "ARRAYS = {}\n\n"]
+    texts = [name for name, shape in zip(artifact.input_names, artifact.item_shapes, strict=True) if shape is None]
+    names = [f"INPUTS = {list(artifact.input_names)!a}", f"TEXTS = {texts!a}  # those of INPUTS that hold text"]
+    constants = ["\nimport numpy as np\n", *names, *classes, "ARRAYS = {}\n\n"]
     return "\n".join([*head, *constants, code, *arrays, MAIN]).encode("ascii")
 
 

@@ -15,8 +15,8 @@ def decoded(shape: tuple, dtype: str, text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype=np.dtype(dtype).newbyteorder("<")).astype(dtype).reshape(shape)
 
 
-def side_by_side(inputs: object, names: list, numbers: int) -> np.ndarray:
-    """(rows, numbers) float64. inputs: columns by name, or an array (or lists) of one row after the other."""
+def side_by_side(inputs: dict | list, names: list, numbers: int, may_miss: bool = False) -> np.ndarray:
+    """(rows, numbers) float64. inputs: columns by name, or an array (or lists) of one row after the other. may_miss: NaN may be there."""
     if isinstance(inputs, dict):
         missing = [name for name in names if name not in inputs]
         if missing:
@@ -28,18 +28,22 @@ def side_by_side(inputs: object, names: list, numbers: int) -> np.ndarray:
         x = x.reshape(len(x), -1)
     if x.shape[1] != numbers:
         raise ValueError(f"expected {numbers} numbers in a row, got {x.shape[1]}")
-    if not np.isfinite(x).all():
+    if np.isinf(x).any() or (np.isnan(x).any() and not may_miss):
         raise ValueError("expected finite numbers, got NaN or infinity")
     return x
 
 
-def read_file(path: str, names: list) -> object:
-    """Columns by name, or rows. path: a CSV file whose first line names its columns, a JSON file, or - for JSON from standard input."""
+def read_file(path: str, names: list, texts: list) -> dict | list:
+    """Columns by name, or rows. path: a CSV file whose first line names its columns, a JSON file, or - for JSON from standard input.
+
+    texts: columns whose cells are no numbers.
+    """
     if not path.lower().endswith(".csv"):
         with sys.stdin if path == "-" else open(path, encoding="utf-8") as file:
             return json.load(file)
     with open(path, encoding="utf-8-sig", newline="") as file:
         header, *lines = [line for line in csv.reader(file) if line]
     if set(names) <= set(header):
-        return {name: [float(line[header.index(name)]) for line in lines] for name in names}
-    return [[float(cell) for cell in line] for line in lines]  # of a single input of many numbers: one row a line
+        cells = {name: [line[header.index(name)] for line in lines] for name in names}
+        return {name: cells[name] if name in texts else [float(cell or "nan") for cell in cells[name]] for name in names}
+    return [[float(cell or "nan") for cell in line] for line in lines]  # of a single input of many numbers: one row a line

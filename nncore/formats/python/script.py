@@ -1,7 +1,7 @@
 """A script under construction: lines of its function `forward`, the arrays they name, and the functions they call.
 
-Functions are real ones of this package (activations.py, computations.py, reading.py), tested here as they run there; their source is
-written out, with that of whatever they call themselves. Texts that a user chose stand in a script only as literals.
+Functions are real ones of this package (reading.py, features.py, activations.py, computations.py), tested here as they run there; their
+source is written out, with that of whatever they call themselves. Texts that a user chose stand in a script only as literals.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FunctionType, ModuleType
 import numpy as np
 
 from nncore.formats.parameters import Parameters
-from nncore.formats.python import activations, computations, reading
+from nncore.formats.python import activations, computations, features, reading
 from nncore.machine.kernels import Array
 
 READABLE_NUMBERS = 64
@@ -36,7 +36,7 @@ def _functions(*modules: ModuleType) -> dict[str, FunctionType]:
     }
 
 
-FUNCTIONS = _functions(reading, activations, computations)
+FUNCTIONS = _functions(reading, features, activations, computations)
 
 
 class Script:

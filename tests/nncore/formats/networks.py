@@ -44,6 +44,54 @@ EVERY_NETWORK: dict[str, list[dict[str, Any]]] = {
 }
 
 
+WORDS = ["Good, good film", "bad", "not GOOD at all, at all", "?", "\u00e9t\u00e9 5 km", "good film"]
+
+
+def artifact_of_columns(dtype: str, *names: str, channels_first: bool = False) -> tuple[Artifact, dict[str, Any]]:
+    """A network behind every preprocessing step, and rows of the columns that are named.
+
+    colour: text, one_hot. class: whole numbers, one_hot. size: scaled twice. sound: scaled, log_mel, scaled. review: bag_of_words.
+    """
+    bands = {"sample_rate": 8000.0, "window": 16, "hop": 5, "mels": 3, "lowest_hertz": 100.0, "highest_hertz": None, "floor": 1e-6}
+
+    def kinds(*categories: str | int | None) -> dict[str, Any]:
+        return {"categories": list(categories)}
+
+    fitted: list[dict[str, Any]] = [
+        {"type": "standardize", "columns": {"size": {"offset": [1.5, 2.0], "scale": [0.5, 3.0]}, "sound": _same(40, 0.1, 2.0)}},
+        {
+            "type": "one_hot",
+            "unknown": "zeros",
+            "columns": {"colour": {"categories": ["red", None, "\u00e9"]}, "class": {"categories": [3, 1, None]}},
+        },
+        {"type": "log_mel", **bands, "mel_scale": "htk", "channels_first": channels_first, "columns": {"sound": {"samples": 40}}},
+        {"type": "bag_of_words", "size": 7, "lower_case": True, "norm": "l2", "columns": {"review": {}}},
+        {"type": "min_max", "columns": {"size": {"offset": [0.0, 1.0], "scale": [2.0, 1.0]}, "sound": _same(15, -1.0, 4.0)}},
+    ]
+    random, features = np.random.default_rng(7), {"colour": 3, "class": 3, "size": 2, "sound": 15, "review": 7}
+    rows: dict[str, Any] = {
+        "colour": ["red", "blue", "\u00e9", "red", "violet", "\u00e9"],
+        "class": np.array([1.0, 2.0, 3.0, 3.0, 1.0, 9.0]),
+        "size": random.standard_normal((6, 2)).round(2),
+        "sound": random.standard_normal((6, 40)).round(2),
+        "review": WORDS,
+    }
+    shapes: dict[str, tuple[int, ...] | None] = {"colour": None, "class": (), "size": (2,), "sound": (40,), "review": None}
+    steps = [{**step, "columns": {name: each for name, each in step["columns"].items() if name in names}} for step in fitted]
+    total = sum(features[name] for name in names)
+    network = NetworkSpec.model_validate({"layers": [{"type": "dense", "units": 4, "activation": "tanh"}, {"type": "dense", "units": 2}]})
+    parameters = {info.name: random.uniform(-0.8, 0.8, info.shape).astype(dtype) for info in network.parameters((total,))}
+    artifact = Artifact(
+        network, "mean_squared_error", names, (total,), "y", None, [step for step in steps if step["columns"]], dtype, parameters,
+        item_shapes=tuple(shapes[name] for name in names),
+    )  # fmt: skip
+    return artifact, {name: rows[name] for name in names}
+
+
+def _same(count: int, offset: float, scale: float) -> dict[str, list[float]]:
+    return {"offset": [offset] * count, "scale": [scale] * count}
+
+
 def artifact_and_inputs(name: str, dtype: str, rows: int = 6, **changed: Any) -> tuple[Artifact, np.ndarray]:
     """The network with random parameters, and inputs (rows, *input_shape) in its dtype."""
     network, shape = NetworkSpec.model_validate({"layers": EVERY_NETWORK[name]}), input_shape(name)

@@ -16,11 +16,8 @@ from hypothesis import strategies as st
 
 from nncore import formats
 from nncore.artifact import Artifact
-from nncore.errors import InvalidFile, InvalidSpec
-from nncore.formats.scalings import NOT_EXPORTED
+from nncore.errors import InvalidFile
 from nncore.network import NetworkSpec
-from nncore.preprocess import PreprocessSpec
-from tests.nncore.test_gradients import types_of
 
 READ = [name for name, format in formats.FORMATS.items() if format.read is not None]
 
@@ -50,17 +47,6 @@ def of_kinds() -> Artifact:
 @pytest.mark.parametrize("format", READ)
 def test_inputs_of_text_travel_with_the_step_that_makes_numbers_of_them(format):
     assert equal(formats.read(formats.write(of_kinds(), format)), of_kinds())
-
-
-@pytest.mark.parametrize("format", sorted(formats.FORMATS.keys() - READ))
-def test_a_network_behind_a_step_that_cannot_be_exported_is_refused(format):
-    with pytest.raises(InvalidSpec, match=r"one_hot is not exported as .*; take safetensors, npz or json"):
-        formats.write(of_kinds(), format)
-
-
-def test_every_preprocessing_step_is_a_scaling_or_not_exported():
-    kinds = {"standardize", "min_max", "image_scale"}
-    assert kinds | {*NOT_EXPORTED} == types_of(PreprocessSpec)
 
 
 def equal(one: Artifact, other: Artifact) -> bool:

@@ -10,11 +10,14 @@ import pytest
 
 from nncore import formats
 from nncore.artifact import Artifact
-from nncore.formats.onnx import OPSET, RULES
+from nncore.errors import InvalidSpec
+from nncore.formats.onnx import OPSETS, RULES
+from nncore.formats.onnx.preprocessing import STEPS
 from nncore.formats.onnx.protobuf import message, varint
 from nncore.layers import LayerSpec
 from nncore.predictor import Predictor
-from tests.nncore.formats.networks import EVERY_NETWORK, artifact_and_inputs
+from nncore.preprocess import PreprocessSpec
+from tests.nncore.formats.networks import EVERY_NETWORK, artifact_and_inputs, artifact_of_columns
 from tests.nncore.test_gradients import types_of
 
 TOLERANCE: dict[str, dict[str, float]] = {"float32": {"atol": 2e-6, "rtol": 2e-5}, "float64": {"atol": 1e-13, "rtol": 1e-12}}
@@ -34,19 +37,25 @@ def checked(artifact: Artifact) -> Any:
     return model
 
 
-def by_reference(model: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
+def by_reference(model: Any, inputs: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(model)
-    return dict(zip(evaluator.output_names, evaluator.run(None, {"inputs": inputs}), strict=True))
+    return dict(zip(evaluator.output_names, evaluator.run(None, inputs if isinstance(inputs, dict) else {"inputs": inputs}), strict=True))
 
 
-def by_runtime(model: Any, inputs: np.ndarray) -> dict[str, np.ndarray]:
+def by_runtime(model: Any, inputs: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return dict(zip((output.name for output in session.get_outputs()), session.run(None, {"inputs": inputs}), strict=True))
+    return dict(
+        zip(
+            (output.name for output in session.get_outputs()),
+            session.run(None, inputs if isinstance(inputs, dict) else {"inputs": inputs}),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.oracle
@@ -108,6 +117,35 @@ def test_raw_inputs_go_in_and_probabilities_come_out(loss: str, name: str, dtype
             np.testing.assert_allclose(answer["probabilities"], expected.probabilities, **TOLERANCE[dtype])
 
 
+def fed(columns: dict[str, Any], dtype: str) -> dict[str, np.ndarray]:
+    return {f"inputs.{name}": np.array(values, dtype=object if isinstance(values, list) else dtype) for name, values in columns.items()}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("names", "channels_first"),
+    [(["colour"], False), (["class", "size"], False), (["sound"], True), (["size", "colour", "sound", "class"], False)],
+)
+def test_steps_that_make_features_are_in_the_graph_and_columns_are_its_inputs(names: list[str], channels_first: bool, dtype: str) -> None:
+    artifact, columns = artifact_of_columns(dtype, *names, channels_first=channels_first)
+    if dtype == "float32":
+        columns = {name: values.astype(np.float32) if isinstance(values, np.ndarray) else values for name, values in columns.items()}
+    expected, model = Predictor(artifact).predict(columns).outputs, checked(artifact)
+    assert [each.name for each in model.graph.input] == [f"inputs.{name}" for name in names]
+    for answer in (by_reference(model, fed(columns, dtype)), by_runtime(model, fed(columns, dtype))):
+        np.testing.assert_allclose(answer["outputs"], expected, atol=2e-6, rtol=2e-5)
+
+
+def test_a_step_that_no_graph_can_express_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match="no operator for bag_of_words; take the format python"):
+        formats.write(artifact_of_columns("float32", "size", "review")[0], "onnx")
+
+
+def test_every_step_but_that_one_can_be_expressed() -> None:
+    assert types_of(PreprocessSpec) - {"bag_of_words"} <= set(STEPS)
+
+
 @pytest.mark.oracle
 def test_steps_compute_in_float64_whatever_the_network_does() -> None:
     """Two dates a second apart; float32 would take them for the same after the mean is taken away, had it the digits at all."""
@@ -130,7 +168,7 @@ def test_any_number_of_rows_may_be_asked_at_once(name: str, rows: int) -> None:
 @pytest.mark.oracle
 def test_the_file_says_what_it_is() -> None:
     model = checked(artifact_and_inputs("lstm-0", "float32", loss="softmax_cross_entropy", classes=("a", "b", "c"))[0])
-    assert [(each.domain, each.version) for each in model.opset_import] == [("", OPSET)]
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", OPSETS[""])]
     assert [output.name for output in model.graph.output] == ["logits", "probabilities"]
     (inputs,) = model.graph.input
     assert [size.dim_param or size.dim_value for size in inputs.type.tensor_type.shape.dim] == ["batch", 3, 2]

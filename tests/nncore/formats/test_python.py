@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import subprocess
 import sys
@@ -16,9 +17,11 @@ import pytest
 from nncore import formats
 from nncore.artifact import Artifact
 from nncore.formats.python import RULES
+from nncore.formats.python.preprocessing import STEPS
 from nncore.layers import LayerSpec
 from nncore.predictor import Predictor
-from tests.nncore.formats.networks import EVERY_NETWORK, artifact_and_inputs
+from nncore.preprocess import PreprocessSpec
+from tests.nncore.formats.networks import EVERY_NETWORK, artifact_and_inputs, artifact_of_columns
 from tests.nncore.test_gradients import types_of
 
 TOLERANCE: dict[str, dict[str, float]] = {"float32": {"atol": 2e-6, "rtol": 2e-5}, "float64": {"atol": 1e-13, "rtol": 1e-12}}
@@ -73,7 +76,7 @@ def test_scripts_need_numpy_and_nothing_else(folder: Path) -> None:
     assert not loaded & {"nncore", "numba", "scipy", "pydantic", "safetensors", "onnx"}
     for path in folder.glob("*.py"):
         imported = {each.names[0].name for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Import)}
-        assert imported <= {"base64", "csv", "json", "math", "sys", "numpy"}
+        assert imported <= {"base64", "csv", "json", "math", "re", "sys", "numpy"}
 
 
 @pytest.mark.parametrize("name", ["one-layer", "lstm-0", "conv2d-0"])
@@ -128,6 +131,42 @@ def test_files_go_in_and_json_comes_out(loss: str, name: str, classes: Any, tmp_
         if expected.probabilities is not None and expected.labels is not None:
             np.testing.assert_allclose(answer["probabilities"], expected.probabilities, **TOLERANCE["float32"])
             assert answer["labels"] == expected.labels.tolist()
+
+
+def test_every_preprocessing_step_has_a_rule() -> None:
+    assert types_of(PreprocessSpec) <= set(STEPS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("names", [["colour"], ["review", "size"], ["sound"], ["size", "review", "colour", "sound", "class"]])
+def test_steps_that_make_features_are_in_the_script(names: list[str], dtype: str, tmp_path: Path) -> None:
+    artifact, columns = artifact_of_columns(dtype, *names, channels_first=dtype == "float64")
+    expected = Predictor(artifact).predict(columns).outputs
+    (tmp_path / "network.py").write_bytes(formats.write(artifact, "python"))
+    told = {name: values if isinstance(values, list) else values.tolist() for name, values in columns.items()}
+    given: list[Any] = [told, list(zip(*told.values(), strict=True)) if len(names) > 1 else told[names[0]]]
+    for inputs in given:
+        answer = json.loads(run(["network.py", "-"], tmp_path, json.dumps(inputs)))
+        np.testing.assert_allclose(answer["outputs"], expected, **TOLERANCE[dtype])
+
+
+def test_cells_of_text_are_read_from_csv(tmp_path: Path) -> None:
+    artifact, columns = artifact_of_columns("float64", "class", "colour", "review")
+    (tmp_path / "network.py").write_bytes(formats.write(artifact, "python"))
+    with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
+    answer = json.loads(run(["network.py", "rows.csv"], tmp_path))
+    np.testing.assert_allclose(answer["outputs"], Predictor(artifact).predict(columns).outputs, rtol=1e-12)
+
+
+def test_an_unknown_category_is_refused_where_predictions_refuse_it(tmp_path: Path) -> None:
+    artifact, columns = artifact_of_columns("float32", "colour")
+    steps = [{**artifact.preprocessing[0], "unknown": "refuse"}]
+    (tmp_path / "network.py").write_bytes(formats.write(replace(artifact, preprocessing=steps), "python"))
+    done = subprocess.run(
+        [sys.executable, "-I", "network.py", "-"], cwd=tmp_path, input=json.dumps(columns), capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == "-: row 2: expected a category of the training rows, got 'blue'\n"
 
 
 @pytest.mark.parametrize(
