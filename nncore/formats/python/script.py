@@ -20,7 +20,7 @@ from nncore.formats.python import activations, computations, features, reading
 from nncore.machine.kernels import Array
 
 READABLE_NUMBERS = 64
-"""Arrays up to this size are written as lists of numbers, larger ones as base64."""
+"""Arrays up to this size are written as lists of numbers, larger ones, and NaN, as base64."""
 
 BASE64_CHARACTERS = 120  # a line
 DECODE = reading.decoded.__name__
@@ -73,7 +73,7 @@ class Script:
     def arrays(self) -> Iterator[str]:
         """The lines of the arrays, at the end of the script, where they hide nothing."""
         for name, values in self._arrays.items():
-            if values.size <= READABLE_NUMBERS:
+            if values.size <= READABLE_NUMBERS and np.isfinite(values).all():
                 yield f'ARRAYS["{name}"] = np.array({_shortest(values).tolist()}, dtype="{values.dtype}")'
             else:
                 raw = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
