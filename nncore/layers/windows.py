@@ -39,7 +39,7 @@ def _a_padding(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     try:
         return validate(given)
     except ValidationError:
-        wanted = '"valid", "same", a whole number from 0, or a list of one for each axis (or two: all before, then all after)'
+        wanted = '"valid", "same", a whole number from 0 to 1,048,576, or a list of one for each axis (or two: all before, then all after)'
         raise PydanticCustomError("wrong_padding", "expected {wanted}", {"wanted": wanted}) from None
 
 

@@ -13,21 +13,27 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
 
+from nncore.faults import short
+
 
 @dataclass
 class Place:
     """parts: of the JSON pointer. type: what is expected there; for a field that does not exist, the model that does not have it.
 
-    bounds: ge, gt, le and lt, where the place is a field that has them.
+    bounds: ge, gt, le and lt, where the place is a field that has them. is_name: it is a name in an object that is at fault, not what
+    stands under it.
     """
 
     parts: list[str | int]
     type: Any
     bounds: dict[str, Any]
+    is_name: bool = False
 
     @property
     def name(self) -> str:
         """The place in words: weight[0][1] for (..., "weight", 0, 1)."""
+        if self.is_name:
+            return f"the name {short(self.parts[-1])}"
         indices = ""
         for part in reversed(self.parts):
             if isinstance(part, str):
@@ -39,7 +45,12 @@ class Place:
 def place_at(root: Any, location: Sequence[str | int]) -> Place:
     """The place that `location` names in something of the type `root`."""
     at = Place([], _plain(root), {})
+    named = False  # whether the step before was a name in an object
     for step in location:
+        if named and step == "[key]":
+            at.is_name = True
+            continue
+        named = get_origin(at.type) in (dict, Mapping)
         tagged = tagged_members(at.type)
         if step in tagged:
             at.type = tagged[str(step)]

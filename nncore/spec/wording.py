@@ -81,6 +81,9 @@ def _fault(found: Mapping[str, Any], place: Place) -> Fault:
         return _expected(place, "unknown_value", wanted, short(given), did_you_mean(given, choices) if isinstance(given, str) else "")
     if kind == "float_type" and isinstance(given, int) and not isinstance(given, bool):
         return _expected(place, "not_finite", "a number below 1.8e308", short(given))
+    if kind == "enum":
+        hint = did_you_mean(given, re.findall("'([^']*)'", context["expected"])) if isinstance(given, str) else ""
+        return _expected(place, "unknown_value", context["expected"].replace("'", '"'), short(given), hint)
     if wanted := _WANTED.get(kind, ""):
         if wanted == _WHOLE:
             wanted += _within(place.bounds)
@@ -90,13 +93,15 @@ def _fault(found: Mapping[str, Any], place: Place) -> Fault:
         wanted = phrase.format(_number(context.get(name)))
         if context.get(name) == 1:
             wanted = wanted.replace("items", "item").replace("characters", "character")
-        if kind in _LENGTHS and isinstance(given, Sequence):
+        if kind in _LENGTHS and isinstance(given, Sequence | Mapping):
             return _expected(place, "wrong_length", wanted, f"{len(given):,}")
         return _expected(place, "wrong_format" if kind == "string_pattern_mismatch" else "out_of_range", wanted, short(given))
     if kind == "json_invalid":
         return Fault(pointer(*place.parts), "invalid_json", f"not valid JSON: {context.get('error', '')}", "valid JSON")
     message = re.sub(r"^(Value|Assertion) error, ", "", found["msg"]).replace("Input should be", "expected")
     code = kind if re.fullmatch("[a-z_]+", kind) and kind not in ("value_error", "assertion_error") else "invalid"
+    if message.startswith("expected ") and "got " not in message:
+        return _expected(place, code, message.removeprefix("expected "), short(given))
     return Fault(pointer(*place.parts), code, message, None, short(given))
 
 

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Annotated, Any
 
 from flask import Response, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from nncore.errors import Fault, InvalidSpec
 from nncore.faults import MAX_FAULTS
@@ -37,7 +38,30 @@ from service.store.states import TERMINAL, Action, State
 resource = blueprint("jobs", "Trainings: what was asked for, how far it is, what came out.", "/v1/jobs")
 
 TagName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
-TagValue = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | bool | int | float | None
+MOST_TAGS = 64
+
+
+def _a_tag(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(given)
+    except ValidationError:  # one fault, not one for each type that was tried
+        wanted = "text of at most 500 characters without NUL, a number, true, false or null"
+        raise PydanticCustomError("wrong_type", "expected {wanted}", {"wanted": wanted}) from None
+
+
+def _few(given: Any) -> Any:
+    """Refuses too many tags before each is looked at."""
+    if isinstance(given, dict) and len(given) > MOST_TAGS:
+        raise PydanticCustomError(
+            "wrong_length", "tags: expected at most {most} items, got {got}", {"most": MOST_TAGS, "got": f"{len(given):,}"}
+        )
+    return given
+
+
+TagValue = Annotated[
+    Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | bool | int | float | None,
+    WrapValidator(_a_tag),
+]
 JOB = {"Location": "Where the job is.", "ETag": "The sha256 of this answer."}
 NO_JOB = "There is no such job."
 
@@ -47,7 +71,9 @@ class JobBody(TrainingSpec):
 
     dataset: str = Field(description="The dataset's id.")
     name: Name | None = Field(None, description="What to call the job.")
-    tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=64, description="Words of your own.")
+    tags: Annotated[dict[TagName, TagValue], BeforeValidator(_few)] = Field(
+        default_factory=dict, max_length=MOST_TAGS, description="Words of your own."
+    )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first; waiting 10 minutes counts as one more.")
 
 

@@ -84,8 +84,11 @@ def invalid(faults: Iterable[Fault], prefix: str = "") -> Refusal:
 
 def invalid_parameters(faults: Iterable[Fault]) -> Refusal:
     """422 with all faults of the query; what a fault points at is a parameter."""
-    errors = [{"parameter": fault.pointer.lstrip("/"), **vars(fault), "pointer": ""} for fault in faults]
-    what = "; ".join(f"query parameter {error['parameter']}: {error['message']}" for error in errors)
+    errors = [{"parameter": fault.pointer.split("/")[1], **vars(fault), "pointer": ""} for fault in faults]
+    what = "; ".join(
+        f"query parameter {'' if error['message'].startswith(error['parameter']) else error['parameter'] + ': '}{error['message']}"
+        for error in errors
+    )
     return Refusal(422, "invalid_parameter", what, faults=errors)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, Any, Literal, get_args
 
 import pytest
@@ -51,6 +52,10 @@ def layer(**fields: Any) -> dict[str, Any]:
         (layer(activation="rely"), "/network/layers/1/activation", "unknown_value",
          'activation: expected "linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax", "step", "leaky_relu", "elu", '
              '"selu", "gelu", "gelu_tanh" and 2 more, got "rely". Did you mean "relu"?'),
+        ({**GOOD, "network": {"layers": [{"type": "conv1d", "filters": 1, "kernel_size": 1, "padding": 10**9}]}},
+         "/network/layers/0/padding", "wrong_padding",
+         'padding: expected "valid", "same", a whole number from 0 to 1,048,576, or a list of one for each axis (or two: all before, '
+         "then all after), got 1000000000"),
         (layer(type="danse"), "/network/layers/1/type", "unknown_type",
          f'unknown layer type "danse": expected {LAYER_TYPES}. Did you mean "dense"?'),
         ({**GOOD, "network": {"layers": [{"units": 1}]}}, "/network/layers/0/type", "missing_field",
@@ -118,3 +123,28 @@ def test_only_the_tag_of_a_union_is_left_out_of_a_pointer_not_a_field_of_the_sam
     with pytest.raises(ValidationError) as caught:
         Pets.model_validate({"by_name": {"cat": {"type": "cat", "cat": "x"}, "a/b": {"type": "cat"}}, "weight": "heavy"})
     assert {fault.pointer for fault in faults_of(caught.value, model=Pets)} == {"/by_name/cat/cat", "/by_name/a~1b/cat", "/weight"}
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Labelled(BaseModel):
+    labels: dict[Annotated[str, Field(min_length=1)], int] = Field({}, max_length=2)
+    colour: Colour = Colour.RED
+
+
+@pytest.mark.parametrize(
+    ("content", "pointer", "message"),
+    [
+        ({"labels": {"": 1}}, "/labels/", 'the name "": expected at least 1 character, got 0'),
+        ({"labels": {"[key]": "x"}}, "/labels/[key]", '[key]: expected a whole number, got "x"'),
+        ({"labels": {"a": 1, "b": 2, "c": 3}}, "/labels", "labels: expected at most 2 items, got 3"),
+        ({"colour": "rad"}, "/colour", 'colour: expected "red" or "blue", got "rad". Did you mean "red"?'),
+    ],
+)
+def test_names_sizes_and_choices_of_objects_are_told_with_what_was_got(content: Any, pointer: str, message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Labelled.model_validate(content)
+    assert [(fault.pointer, fault.message) for fault in faults_of(caught.value, model=Labelled)] == [(pointer, message)]

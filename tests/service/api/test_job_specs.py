@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -105,3 +107,37 @@ def test_a_dataset_that_is_not_there_is_404(service: Service, dataset: str) -> N
     response = service.api.post("/v1/jobs", json=service.spec(dataset=dataset))
     assert (response.status_code, response.json["code"]) == (404, "not_found")
     assert response.json["errors"][0]["pointer"] == "/dataset"
+
+
+@pytest.mark.parametrize(
+    ("tags", "pointer", "message"),
+    [
+        (
+            {"a": [1]},
+            "/tags/a",
+            "a: expected text of at most 500 characters without NUL, a number, true, false or null, got a list of 1 item",
+        ),
+        ({"": 1}, "/tags/", 'the name "": expected at least 1 character, got 0'),
+        ({str(at): 1 for at in range(65)}, "/tags", "tags: expected at most 64 items, got 65"),
+    ],
+)
+def test_a_tag_that_cannot_be_taken_is_one_fault(service: Service, tags: dict[str, Any], pointer: str, message: str) -> None:
+    response = service.api.post("/v1/jobs", json=service.spec(tags=tags))
+    assert [(fault["pointer"], fault["message"]) for fault in response.json["errors"]] == [(pointer, message)]
+
+
+def test_a_hundred_thousand_tags_are_not_looked_at_one_by_one(service: Service) -> None:
+    body = json.dumps(service.spec(tags={str(at): [] for at in range(50_000)}))
+    started = time.process_time()
+    response = service.api.post("/v1/jobs", data=body, content_type="application/json")
+    assert response.json["detail"] == "tags: expected at most 64 items, got 50,000"
+    assert time.process_time() - started < 0.5
+
+
+def test_a_state_that_is_none_is_told_with_those_there_are(service: Service) -> None:
+    response = service.api.get("/v1/jobs?state=queued&state=runing")
+    (fault,) = response.json["errors"]
+    assert (response.status_code, fault["parameter"]) == (422, "state")
+    assert fault["message"].startswith('state[1]: expected "queued", "running", ')
+    assert fault["message"].endswith(', got "runing". Did you mean "running"?')
+    assert response.json["detail"] == f"query parameter {fault['message']}"
