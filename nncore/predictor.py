@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -55,6 +55,13 @@ class Predictor:
         """
         return self._read(self._outputs(self._columns(columns)))
 
+    def inputs(self, columns: Mapping[str, Any]) -> np.ndarray:
+        """(rows, *input_shape): the columns as the network takes them, preprocessed, in the dtype of training.
+
+        Raises InvalidData with every fault found; pointers begin with /inputs.
+        """
+        return np.concatenate([inputs for _, inputs in self._blocks(self._columns(columns))])
+
     def _columns(self, columns: Mapping[str, Any]) -> list[Column]:
         """The inputs in their order, each as it was in training."""
         artifact, faults = self.artifact, Faults()
@@ -75,22 +82,27 @@ class Predictor:
             raise InvalidData(faults.found)
         return found
 
-    def _outputs(self, columns: Sequence[Column]) -> np.ndarray:
-        """(rows, outputs). Inputs are made for a few blocks of rows at a time: those of a text may be thousands of numbers."""
-        program, sums, count = self._machine.program, np.zeros(2), len(columns[0].values)
-        outputs = np.empty((count, program.evaluation.outputs.size), self._machine.dtype)
-        at_once = program.block_rows * BLOCKS_PER_TURN
-        apply = self._preprocessing.prepared(columns)
-        for first in range(0, count, at_once):
+    def _blocks(self, columns: Sequence[Column]) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows, and their inputs (rows, *input_shape). A few blocks of rows at a time: those of a text may be thousands of numbers."""
+        at_once, apply = self._machine.program.block_rows * BLOCKS_PER_TURN, self._preprocessing.prepared(columns)
+        for first in range(0, len(columns[0].values), at_once):
             rows = slice(first, first + at_once)
             with np.errstate(over="ignore"):
                 inputs = apply(rows).astype(self._machine.dtype)
             self._refuse_overflow(inputs, "inputs", first)
-            if refused := self.artifact.network.refuses(inputs.reshape(len(inputs), *self.artifact.input_shape), first):
+            inputs = inputs.reshape(len(inputs), *self.artifact.input_shape)
+            if refused := self.artifact.network.refuses(inputs, first):
                 raise InvalidData(refused.under("/inputs"))
+            yield rows, inputs
+
+    def _outputs(self, columns: Sequence[Column]) -> np.ndarray:
+        """(rows, outputs)."""
+        sums, outputs_each = np.zeros(2), self._machine.program.evaluation.outputs.size
+        outputs = np.empty((len(columns[0].values), outputs_each), self._machine.dtype)
+        for rows, inputs in self._blocks(columns):
             with self._turn:
                 self._machine.run_blocks(sums, Rows.of(inputs), np.arange(len(inputs)), outputs[rows])
-            self._refuse_overflow(outputs[rows], "outputs", first)
+            self._refuse_overflow(outputs[rows], "outputs", rows.start)
         return outputs
 
     def _read(self, outputs: np.ndarray) -> Prediction:

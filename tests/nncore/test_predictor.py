@@ -154,3 +154,10 @@ def test_half_a_million_names_that_are_no_inputs_are_refused_at_once() -> None:
         predictor.predict({"a": [1], "b": [1], **names})
     assert len(caught.value.faults) == MAX_FAULTS
     assert time.process_time() - started < 2.0
+
+
+def test_inputs_are_what_the_network_was_trained_on(job: Any, blobs: Any) -> None:
+    trainer = trained(job, blobs, preprocess=[{"type": "standardize"}])
+    inputs = Predictor(trainer.artifact()).inputs({"x": blobs["x"]})
+    assert inputs.tobytes() == trainer.data.inputs.tobytes()
+    assert inputs.shape == (50, 2)
