@@ -73,6 +73,25 @@ def test_the_curl_walk_trains_a_network_and_answers(readme_folder: Path, embedde
     assert json.loads(done.stdout)["outputs"] == [[1.0]], done.stderr
 
 
+def test_the_tenants_page_adds_a_tenant_and_its_keys(tmp_path: Path, embedded) -> None:
+    (walk,) = blocks("docs/tenants.md", "bash", "tenants")
+    client = embedded.start()
+    environment = {
+        "SANKOFA_URL": client.url,
+        "SANKOFA_API_KEY": (embedded.data_dir / "key").read_text().strip(),
+        "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
+    }
+    done = bash(walk, tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "tenant acme" in done.stdout
+    limits = {name: limit for name, limit in client.tenants.get("acme")["quotas"].items() if limit is not None}
+    assert limits == {"running_jobs": 2, "requests_per_minute": 6000, "worker_seconds_per_day": 3600}
+    made = {key["name"]: key for key in client.keys.list(tenant="acme")}
+    assert made.keys() == {"first", "build"}
+    assert made["first"]["last_used_at"]
+    assert made["build"]["expires_at"]
+
+
 def test_the_demo_runs_as_it_is_typed(tmp_path: Path) -> None:
     """Without the installation before it, which needs a network and minutes; `.ci/run` does that in a clean environment."""
     (commands,) = blocks("README.md", "bash", "demo")
