@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -46,11 +47,13 @@ class Predictor:
         self._machine = Machine(Program(artifact.network, artifact.input_shape), artifact.dtype)
         self._machine.load(artifact.parameters)
         self._preprocessing = preprocessing(artifact.preprocessing, artifact.input_names, artifact.item_shapes)
+        self._may_miss = frozenset(filter(self._preprocessing.takes_missing, artifact.input_names))
         self._turn = threading.Lock()
 
     def predict(self, columns: Mapping[str, Any]) -> Prediction:
         """The answers for `columns`: by input name, lists (of lists) of numbers or texts as in JSON, or arrays, one row per answer.
 
+        A number of a column that was imputed in training may be missing: None, or NaN in an array.
         Raises InvalidData with every fault found; pointers begin with /inputs.
         """
         return self._read(self._outputs(self._columns(columns)))
@@ -67,7 +70,7 @@ class Predictor:
         artifact, faults = self.artifact, Faults()
         _check_names(columns, artifact.input_names, faults)
         try:
-            table = _table({name: columns[name] for name in artifact.input_names if name in columns})
+            table = _table({name: columns[name] for name in artifact.input_names if name in columns}, self._may_miss)
         except InvalidData as refused:
             faults.extend(refused.faults, "/inputs")
             raise InvalidData(faults.found) from None
@@ -160,17 +163,35 @@ def _check_column(column: Column, shape: tuple[int, ...] | None, faults: Faults)
         faults.add(at, "wrong_shape", message, expected=expected, got=got)
 
 
-def _table(columns: Mapping[str, Any]) -> Table:
-    """Arrays as they are; everything else as JSON columns are read."""
+def _table(columns: Mapping[str, Any], may_miss: AbstractSet[str]) -> Table:
+    """Arrays as they are; everything else as JSON columns are read. may_miss: those whose numbers may be missing."""
     arrays = {name: values for name, values in columns.items() if isinstance(values, np.ndarray) and values.dtype.kind in "biuf"}
     if len(arrays) < len(columns):
-        return read_columns({name: values.tolist() if isinstance(values, np.ndarray) else values for name, values in columns.items()})
+        lists = {name: _listed(values, name in may_miss) for name, values in columns.items()}
+        without = {name for name in may_miss & lists.keys() if _is_all_missing(lists[name])}
+        table = read_columns({name: [0] * len(rows) if name in without else rows for name, rows in lists.items()}, may_miss=may_miss)
+        return Table(Column(each.name, each.values * np.nan) if each.name in without else each for each in table.columns)
     faults = Faults()
     for name, values in arrays.items():
         if values.ndim == 0 or len(values) == 0 or len(values) != len(next(iter(arrays.values()))):
             faults.add(pointer(name), "no_rows", f"column {short(name)}: expected as many rows as in the other columns, at least one")
-        elif not np.isfinite(values).all():
+        elif not (np.isfinite(values) | (np.isnan(values) & (name in may_miss))).all():
             faults.add(pointer(name), "not_finite", f"column {short(name)}: expected finite numbers, got NaN or infinity")
     if faults:
         raise InvalidData(faults.found)
     return Table(Column(name, values.astype(np.float64)) for name, values in arrays.items())
+
+
+def _listed(values: Any, may_miss: bool) -> Any:
+    """Arrays as lists, with None for NaN where numbers may be missing."""
+    if not isinstance(values, np.ndarray):
+        return values
+    if may_miss and values.dtype.kind == "f":
+        cells = values.astype(object)
+        cells[np.isnan(values)] = None
+        return cells.tolist()
+    return values.tolist()
+
+
+def _is_all_missing(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and all(value is None for value in values)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from sankofa.connection import Connection, Content
@@ -43,17 +43,26 @@ class Datasets:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def upload(self, table: Table, *, name: str | None = None, idempotency_key: str | None = None) -> Dataset:
+    def upload(
+        self,
+        table: Table,
+        *,
+        name: str | None = None,
+        missing: Literal["refuse", "allow"] = "refuse",
+        idempotency_key: str | None = None,
+    ) -> Dataset:
         """Send a table and return it as the service understood it.
 
         table: the path of a CSV file (plain or gzip), CSV as bytes or as an open binary file, or columns by name: lists or
         numpy arrays (rows, *item_shape) of equal length.
-        name: defaults to the file's name without its endings.
+        name: defaults to the file's name without its endings. missing: whether an empty cell, or None, may stand for a number that is
+        not there; a job then has to `impute` it.
         Raises InvalidInput for what cannot be sent, InvalidRequest for a table that the service refuses.
         """
+        allowing = {} if missing == "refuse" else {"missing": missing}
         if isinstance(table, Mapping):
             document = {"name": name or "columns", "columns": {column: column_list(column, values) for column, values in table.items()}}
-            return self._create(json.dumps(document, allow_nan=False).encode(), "application/json", {}, idempotency_key)
+            return self._create(json.dumps(document, allow_nan=False).encode(), "application/json", allowing, idempotency_key)
         content: Content
         if isinstance(table, bytes):
             content = table
@@ -65,7 +74,7 @@ class Datasets:
             content = table.read()
             if not isinstance(content, bytes):
                 raise InvalidInput(f"table: expected a file opened in binary mode, got one that reads {type(content).__name__}")
-        return self._create(content, "text/csv", {"name": name}, idempotency_key)
+        return self._create(content, "text/csv", {"name": name, **allowing}, idempotency_key)
 
     def get(self, dataset_id: str) -> Dataset:
         """The dataset with this id. Raises NotFound."""

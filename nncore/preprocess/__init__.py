@@ -7,6 +7,8 @@ What is saved is the list of fitted steps, each with its numbers by column. The 
 
     standardize, min_max, image_scale   {"type": ..., "columns": {"x": {"offset": [...], "scale": [...]}}}
                                         (x - offset) / scale, a number of each per feature, items laid out in C order
+    impute                              {"type": "impute", "columns": {"x": {"fill": [...]}}}: fill where x is NaN, which stands for missing
+    missing_indicator                   {"type": "missing_indicator", "columns": {"x": {}}}: x, and behind it 1 where x is NaN, else 0
     one_hot                             {"type": "one_hot", "unknown": "zeros", "columns": {"kind": {"categories": ["a", null, "c"]}}}
                                         1 where the value is that category, else 0; null stands for one that no training row had
     bag_of_words, log_mel               their options, and "columns": {"text": {}} or {"sound": {"samples": 16000}}: nothing is fitted
@@ -25,15 +27,21 @@ from nncore.preprocess.applying import Preprocessing
 from nncore.preprocess.bag_of_words import BagOfWords, FittedBagOfWords
 from nncore.preprocess.fitting import fit_and_apply
 from nncore.preprocess.image_scale import ImageScale
+from nncore.preprocess.impute import FittedImpute, Impute
 from nncore.preprocess.log_mel import FittedLogMel, LogMel
 from nncore.preprocess.min_max import MinMax
+from nncore.preprocess.missing_indicator import FittedMissingIndicator, MissingIndicator
 from nncore.preprocess.one_hot import FittedOneHot, OneHot
 from nncore.preprocess.scaling import FittedScale
 from nncore.preprocess.standardize import Standardize
 from nncore.preprocess.step import Item
 
-PreprocessSpec = Annotated[Standardize | MinMax | ImageScale | OneHot | BagOfWords | LogMel, Field(discriminator="type")]
-FittedPreprocess = Annotated[FittedScale | FittedOneHot | FittedBagOfWords | FittedLogMel, Field(discriminator="type")]
+PreprocessSpec = Annotated[
+    Standardize | MinMax | ImageScale | Impute | MissingIndicator | OneHot | BagOfWords | LogMel, Field(discriminator="type")
+]
+FittedPreprocess = Annotated[
+    FittedScale | FittedImpute | FittedMissingIndicator | FittedOneHot | FittedBagOfWords | FittedLogMel, Field(discriminator="type")
+]
 
 _fitted_steps: TypeAdapter[list[FittedPreprocess]] = TypeAdapter(list[FittedPreprocess])
 
@@ -50,9 +58,11 @@ __all__ = [
     "BagOfWords",
     "FittedPreprocess",
     "ImageScale",
+    "Impute",
     "Item",
     "LogMel",
     "MinMax",
+    "MissingIndicator",
     "OneHot",
     "PreprocessSpec",
     "Preprocessing",

@@ -55,6 +55,11 @@ class Preprocessing:
             raise ValueError(f"the column {name!r} holds text, and no step makes numbers of it")
         return prod(shape)
 
+    def takes_missing(self, name: str) -> bool:
+        """Whether numbers of the column of this name may be missing: its first step can do with it."""
+        first = next((step for step in self.steps if name in step.columns), None)
+        return first is not None and first.takes_missing
+
     def check(self, columns: Sequence[Column], faults: Faults) -> None:
         """Adds what a prediction must not be asked for: categories that are refused."""
         for column in columns:

@@ -57,10 +57,10 @@ class OneHot(Maker):
             return "its categories are numbers; give texts, or name columns of whole numbers" if of_texts is False else None
         if of_texts:
             return "its categories are texts; give whole numbers, or name columns of text"
-        if item.shape or item.info is None or not item.info.integral:
+        known = item.info is not None or self.categories is not None
+        if item.shape or not known or (item.info is not None and not item.info.integral):
             return "it works on columns of text, and of single whole numbers as they stand in the data"
-        span = (item.info.maximum or 0) - (item.info.minimum or 0)
-        if of_texts is None and span >= MOST_WHOLE_NUMBERS:
+        if of_texts is None and item.info and (item.info.maximum or 0) - (item.info.minimum or 0) >= MOST_WHOLE_NUMBERS:
             return f"its numbers span more than {MOST_WHOLE_NUMBERS:,}; give the categories, or take the column as a number"
         return None
 

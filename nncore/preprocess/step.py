@@ -30,17 +30,19 @@ Make = Callable[[np.ndarray], np.ndarray]
 class Item:
     """What a column holds in one row, at some point of its preprocessing.
 
-    shape: of its numbers, () for a text too. info: of the column, as long as its values are those of the table.
+    shape: of its numbers, () for a text too. info: of the column, as long as its values are those of the table. missing: whether some
+    numbers are.
     """
 
     shape: tuple[int, ...]
     is_text: bool = False
     info: ColumnInfo | None = None
+    missing: bool = False
 
     @classmethod
     def of(cls, info: ColumnInfo) -> Item:
         """The items of a column of the table."""
-        return cls(tuple(info.item_shape), info.categories is not None, info)
+        return cls(tuple(info.item_shape), info.categories is not None, info, info.missing > 0)
 
     @property
     def features(self) -> int:
@@ -50,9 +52,15 @@ class Item:
         """Of the same shape, with other numbers."""
         return replace(self, info=None)
 
+    def filled(self) -> Item:
+        """The same with no number missing. What else is known of the column does not hold for what was filled in."""
+        return replace(self, info=None, missing=False) if self.missing else self
+
     def __str__(self) -> str:
         if self.is_text:
             return "text"
+        if self.missing:
+            return f"{replace(self, missing=False)}, some of them missing"
         return f"items of shape {list(self.shape)}" if self.shape else "single numbers"
 
 
@@ -60,6 +68,7 @@ class Step(Definition):
     """A step as a user writes it."""
 
     makes_features: ClassVar[bool]
+    takes_missing: ClassVar[bool] = False
 
     type: str
     columns: Annotated[
@@ -67,9 +76,15 @@ class Step(Definition):
         Field(min_length=1, max_length=MOST_COLUMNS, description="The inputs it works on. Default: all it can work on."),
     ] = None
 
+    def refusal(self, item: Item) -> str | None:
+        """Why it cannot work on a column of such items, with the remedy; None when it can."""
+        if item.missing and not self.takes_missing:
+            return "numbers are missing; put impute in front of it"
+        return self.unfit(item)
+
     @abstractmethod
     def unfit(self, item: Item) -> str | None:
-        """Why it cannot work on a column of such items, with the remedy; None when it can."""
+        """Why it cannot work on items of this kind, whether numbers are missing or not; None when it can."""
 
     def is_meant_for(self, item: Item) -> bool:
         """Whether a column of such items is among `columns` where none were named."""
@@ -107,6 +122,7 @@ class FittedFeatures(Definition):
     """A fitted FeatureStep: for each of its columns some lists, each with one number per feature."""
 
     makes_features: ClassVar[bool] = False
+    takes_missing: ClassVar[bool] = False
 
     columns: dict[str, Any]
 
@@ -145,6 +161,7 @@ class FittedMaker(Definition):
     """A fitted Maker."""
 
     makes_features: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = False
 
     columns: dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nncore.faults import Faults, did_you_mean, one_of, pointer, short
+from nncore.faults import Faults, counted, did_you_mean, one_of, pointer, short
 from nncore.preprocess import Item, PreprocessSpec
 from nncore.spec.training import TrainingSpec
 from nncore.table.column import ColumnInfo
@@ -45,6 +45,8 @@ def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Fa
 def target_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> ColumnInfo | None:
     if spec.target not in by_name:
         _add_missing("/target", spec.target, by_name, faults)
+    elif by_name[spec.target].missing:
+        _refuse_gaps("/target", by_name[spec.target], "a target to learn", faults)
     return by_name.get(spec.target)
 
 
@@ -63,6 +65,8 @@ def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faul
         got = "text" if column.categories is not None else f"items of shape {list(column.item_shape)}"
         message = f"the column {short(name)} holds {got}, but a weight is one number per row; name another column"
         faults.add(at, "not_weights", message, expected="a number per row", got=got)
+    elif column.missing:
+        _refuse_gaps(at, column, "a weight", faults)
     else:
         least, most = column.minimum or 0.0, column.maximum or 0.0
         if least < 0 or most > MOST_WEIGHT:
@@ -71,6 +75,12 @@ def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faul
         elif most == 0:
             message = f"every weight in the column {short(name)} is 0, so there is nothing to learn; raise one, or leave sample_weight out"
             faults.add(at, "no_row_counts", message, expected="a weight above 0", got="0")
+
+
+def _refuse_gaps(at: str, column: ColumnInfo, wanted: str, faults: Faults) -> None:
+    lacking = f"the column {short(column.name)} misses {counted(column.missing, 'number')}"
+    message = f"{lacking}, but every row has to have {wanted}; leave those rows out"
+    faults.add(at, "missing_numbers", message, expected="no missing number", got=f"{column.missing:,}")
 
 
 def _add_missing(at: str, name: str, by_name: dict[str, ColumnInfo], faults: Faults) -> None:

@@ -31,6 +31,8 @@ def preprocessed(spec: TrainingSpec, inputs: Sequence[ColumnInfo], faults: Fault
         if items[column.name].is_text:
             _refuse_text(spec, column.name, faults)
             del items[column.name]
+        elif items[column.name].missing:
+            _refuse_missing(spec, column, faults)
     return steps, list(items.values())
 
 
@@ -46,7 +48,7 @@ def _named(step: PreprocessSpec, at: str, items: dict[str, Item], faults: Faults
         elif name not in items:
             message = f"{step.type} works on inputs, and {short(name)} is none.{did_you_mean(name, items)} Inputs are {one_of(items)}"
             faults.add(here, "no_such_input", message, expected="an input", got=short(name))
-        elif reason := step.unfit(items[name]):
+        elif reason := step.refusal(items[name]):
             message = f"{step.type} cannot work on the column {short(name)}, which holds {items[name]} there: {reason}"
             faults.add(here, "unfit_column", message, got=str(items[name]))
         else:
@@ -59,12 +61,25 @@ def _meant(step: PreprocessSpec, at: str, items: dict[str, Item], made: dict[str
     found = [name for name, item in items.items() if step.is_meant_for(item) and step.unfit(item) is None]
     if step.makes_features:
         found = [name for name in found if name not in made]
+    if refused := next((name for name in found if step.refusal(items[name])), None):
+        message = f"{step.type} cannot work on the column {short(refused)}: {step.refusal(items[refused])}"
+        faults.add(at, "unfit_column", message, got=str(items[refused]))
+        return [name for name in found if not step.refusal(items[name])]
     if not found and items:
         reasons = {step.unfit(item) for item in items.values()} - {None}
         why = f": {reasons.pop()}" if len(reasons) == 1 else ""
         message = f'{step.type} finds no input that it is for{why}; name its "columns", or leave the step out'
         faults.add(at, "no_column", message, expected="an input to work on", got="none")
     return found
+
+
+def _refuse_missing(spec: TrainingSpec, column: ColumnInfo, faults: Faults) -> None:
+    if faults.full:
+        return
+    at = pointer("inputs", spec.inputs.index(column.name)) if spec.inputs else "/inputs"
+    lacking = f"{column.missing:,} of its numbers {'is' if column.missing == 1 else 'are'} missing"
+    message = f'the column {short(column.name)}: {lacking}; put impute into "preprocess", or leave the column out'
+    faults.add(at, "missing_numbers", message, expected="no missing number", got=f"{column.missing:,}")
 
 
 def _refuse_text(spec: TrainingSpec, name: str, faults: Faults) -> None:

@@ -34,6 +34,7 @@ class ColumnReader:
     pieces: deque[np.ndarray] = field(default_factory=deque)
     codes: dict[str, int] = field(default_factory=dict)
     seen: Sightings = field(default_factory=Sightings)
+    missing: list[int] = field(default_factory=list)
     is_whole: bool = True
     fits_float32: bool = True
     largest: float = 0.0
@@ -46,6 +47,8 @@ class ColumnReader:
             if self.is_whole and EXACT_IN_FLOAT64 <= np.abs(numbers).max() < BEYOND_INT64 and not self.is_faulty:
                 self.pieces[-1] = np.array([_exactly(cell) for cell in cells], dtype=np.int64)
             return
+        if self.seen.may_miss and not self.is_text and self._take_with_gaps(cells, rows, lines):
+            return
         kinds = [self._kind(cell.strip()) for cell in cells]
         for kind in dict.fromkeys(kinds):
             at = kinds.index(kind)
@@ -55,6 +58,25 @@ class ColumnReader:
             self.take_codes([cell.strip() for cell in cells])
         if self.is_faulty:
             self.pieces.clear()
+
+    def _take_with_gaps(self, cells: Sequence[str], rows: Sequence[int], lines: Sequence[int]) -> bool:
+        """Adds numbers of which some are missing; False, with nothing changed, where the cells hold anything else.
+
+        What is missing is 0 in the pieces, which fits any dtype, and NaN at the end.
+        """
+        gaps = [at for at, cell in enumerate(cells) if not cell.strip()]
+        given = [at for at, cell in enumerate(cells) if cell.strip()]
+        if not gaps or _all_numbers([cells[at] for at in given]) is None:
+            return False
+        self.seen.add("empty", rows[gaps[0]], lines[gaps[0]], "", len(gaps))
+        self.missing += [rows[at] - 1 for at in gaps]
+        filled = [cell if cell.strip() else "0" for cell in cells]
+        if given:
+            self.take(filled, rows, lines)
+            self.seen.first["number"].count -= len(gaps)
+        else:
+            self.keep(np.zeros(len(cells), np.float32))
+        return True
 
     def take_codes(self, texts: Sequence[str]) -> None:
         """Adds stripped texts that are known to be text."""
@@ -106,7 +128,7 @@ class ColumnReader:
         if self.is_text:
             return "category"
         if self.is_whole and EXACT_IN_FLOAT32 < self.largest < BEYOND_INT64:
-            return "int64"
+            return "float64" if self.missing else "int64"
         return "float32" if self.fits_float32 else "float64"
 
     def categories(self) -> tuple[str, ...] | None:

@@ -18,7 +18,8 @@ _COUNTED_RANGE = 65_536
 class ColumnInfo(BaseModel):
     """What a column holds, without its values: all that resolving a spec needs to know.
 
-    integral: every value is a whole number. minimum, maximum: None for a category.
+    integral: every value is a whole number. minimum, maximum: None for a category. missing: numbers that are not there; the others are
+    described.
     distinct: how many different values; None where counting them would take a sort.
     categories: the texts of a category, sorted; its values are their positions.
     """
@@ -33,11 +34,12 @@ class ColumnInfo(BaseModel):
     maximum: float | None = None
     distinct: int | None = None
     categories: list[str] | None = None
+    missing: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """Named values (rows, *item_shape): float32, float64 or int64, all finite.
+    """Named values (rows, *item_shape): float32, float64 or int64, all finite; or NaN for a missing number, but not for all of them.
 
     With `categories` the values are int64 positions in that sorted tuple of texts.
     """
@@ -67,8 +69,8 @@ class Column:
             return ColumnInfo(
                 name=self.name, dtype="category", integral=True, distinct=len(self.categories), categories=list(self.categories)
             )
+        minimum, maximum, missing = _span(self.values)
         integral = _is_integral(self.values)
-        minimum, maximum = float(self.values.min()), float(self.values.max())
         distinct = None
         if integral and not self.item_shape and maximum - minimum < _COUNTED_RANGE:
             distinct = _count_distinct(self.values)
@@ -80,6 +82,7 @@ class Column:
             minimum=minimum,
             maximum=maximum,
             distinct=distinct,
+            missing=missing,
         )
 
 
@@ -91,12 +94,21 @@ def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
 
 def _is_integral(values: np.ndarray) -> bool:
     """Most columns of fractions answer in the first block."""
-    return values.dtype.kind == "i" or all(bool((np.rint(block) == block).all()) for block in _blocks(values))
+    return values.dtype.kind == "i" or all(bool(((np.rint(block) == block) | np.isnan(block)).all()) for block in _blocks(values))
+
+
+def _span(values: np.ndarray) -> tuple[float, float, int]:
+    """The least and the largest number, and how many are missing."""
+    lowest, highest = values.min(), values.max()  # NaN where one is missing
+    if lowest == lowest:
+        return float(lowest), float(highest), 0
+    missing = sum(int(np.isnan(block).sum()) for block in _blocks(values))
+    return float(np.nanmin(values)), float(np.nanmax(values)), missing
 
 
 def _count_distinct(values: np.ndarray) -> int:
     """How many different whole numbers, which lie within _COUNTED_RANGE."""
-    seen, lowest = np.zeros(_COUNTED_RANGE, dtype=bool), values.min()
+    seen, lowest = np.zeros(_COUNTED_RANGE, dtype=bool), np.nanmin(values)
     for block in _blocks(values):
-        seen[(block - lowest).astype(np.int64)] = True
+        seen[(block[block == block] - lowest).astype(np.int64)] = True
     return int(seen.sum())

@@ -7,7 +7,7 @@ than the csv module. Whatever it refuses is read again by the csv module, which 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, groupby, islice
 from operator import attrgetter
@@ -21,9 +21,10 @@ from nncore.table.cells import ColumnReader, take_numbers
 from nncore.table.column import Column
 from nncore.table.dialect import Dialect, cells_of, is_blank, sniff
 from nncore.table.limits import TableLimits
+from nncore.table.missing import NO_COLUMN
 from nncore.table.names import name_faults
 from nncore.table.numbers import EXACT_IN_FLOAT64
-from nncore.table.sightings import Sighting
+from nncore.table.sightings import Sighting, Sightings
 from nncore.table.table import Table
 from nncore.table.text import Block, read_blocks
 
@@ -35,12 +36,13 @@ _READ_ON_ROWS = 100_000
 _LAST_LINE = "\0the end of the file"
 
 
-def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits()) -> Table:  # noqa: B008 (frozen)
+def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits(), may_miss: Container[str] = NO_COLUMN) -> Table:  # noqa: B008 (frozen)
     """The table of a CSV file, plain or packed with gzip, in UTF-8.
 
     The delimiter is one of , ; tab | and is found out, as is the header; without one (no text in the first row) columns are
     named column_0, column_1, ... Numbers become float32, or int64 or float64 where that would change them (see numbers.py); a
-    column of text becomes a category. Blank lines are skipped. Memory: the pieces and then the table, and about a block of text.
+    column of text becomes a category. may_miss: columns of numbers in which an empty cell is kept as NaN. Blank lines are
+    skipped. Memory: the pieces and then the table, and about a block of text.
     Raises InvalidData with every fault found: rows are counted from 1 without the header, lines from 1.
     """
     blocks = read_blocks(stream, limits)
@@ -55,7 +57,7 @@ def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits()) -> Table:
     faults.extend(name_faults(dialect.names, limits))
     if faults:
         raise InvalidData(faults.found)
-    reader = _Reader(dialect, limits)
+    reader = _Reader(dialect, limits, may_miss)
     header = dialect.header_lines
     begun = replace(first, lines=first.lines[header:], first_line=first.first_line + header)
     reader.read(chain([begun], blocks))
@@ -65,9 +67,12 @@ def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits()) -> Table:
 class _Reader:
     """Takes blocks of lines; then gives the table."""
 
-    def __init__(self, dialect: Dialect, limits: TableLimits) -> None:
+    def __init__(self, dialect: Dialect, limits: TableLimits, may_miss: Container[str]) -> None:
         self.dialect, self.limits = dialect, limits
-        self.columns = [ColumnReader(name, limits, is_text=at in dialect.text_columns) for at, name in enumerate(dialect.names)]
+        self.columns = [
+            ColumnReader(name, limits, is_text=at in dialect.text_columns, seen=Sightings(may_miss=name in may_miss))
+            for at, name in enumerate(dialect.names)
+        ]
         self.rows = 0
         self.ragged: Sighting | None = None
 
@@ -204,6 +209,9 @@ class _Reader:
             for into, piece in zip(values, pieces, strict=True):
                 into[at : at + len(piece)] = piece
             at += len(pieces[0])
+        for reader, array in zip(self.columns, values, strict=True):
+            if reader.missing:
+                array[reader.missing] = np.nan
         return (Column(reader.name, array, reader.categories()) for reader, array in zip(self.columns, values, strict=True))
 
 

@@ -7,7 +7,7 @@ else float64.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import chain
 from typing import Any
 
@@ -17,6 +17,7 @@ from nncore.errors import Fault, InvalidData
 from nncore.faults import Faults, pointer, short
 from nncore.table.column import Column
 from nncore.table.limits import TableLimits
+from nncore.table.missing import NO_COLUMN
 from nncore.table.names import name_faults
 from nncore.table.table import Table
 
@@ -26,12 +27,17 @@ MAX_DEPTH = 8
 _KIND_OF_TYPE = {int: "number", float: "number", bool: "boolean", str: "text", list: "list", type(None): "null", dict: "object"}
 
 
-def read_columns(columns: Mapping[str, Any], *, limits: TableLimits = TableLimits()) -> Table:  # noqa: B008 (frozen)
+def read_columns(
+    columns: Mapping[str, Any],
+    *,
+    limits: TableLimits = TableLimits(),  # noqa: B008 (frozen)
+    may_miss: Container[str] = NO_COLUMN,
+) -> Table:
     """The table of {"name": [row, row, ...], ...}.
 
     A row is a number, a boolean (0 or 1), a text (the column becomes a category), or a list of numbers nested as deep as
-    MAX_DEPTH, in every row of the same shape. Raises InvalidData with every fault found; pointers begin at a column's name
-    and count rows from 0, messages count rows from 1.
+    MAX_DEPTH, in every row of the same shape. may_miss: columns of numbers in which a null is kept as NaN.
+    Raises InvalidData with every fault found; pointers begin at a column's name and count rows from 0, messages count rows from 1.
     """
     if not isinstance(columns, Mapping) or not columns:
         got = short(columns) if not isinstance(columns, Mapping) else "none"
@@ -40,7 +46,7 @@ def read_columns(columns: Mapping[str, Any], *, limits: TableLimits = TableLimit
     if not all(isinstance(name, str) for name in columns):
         raise InvalidData(Fault("", "bad_name", "expected texts as the names of columns", "texts"))
     faults.extend(name_faults(list(columns), limits))
-    read = [_read_column(name, rows, limits, faults) for name, rows in columns.items()] if not faults else []
+    read = [_read_column(name, rows, limits, name in may_miss, faults) for name, rows in columns.items()] if not faults else []
     lengths = {name: len(rows) for name, rows in columns.items() if isinstance(rows, list)}
     if len(set(lengths.values())) > 1:
         usual = Counter(lengths.values()).most_common(1)[0][0]
@@ -59,7 +65,7 @@ def read_columns(columns: Mapping[str, Any], *, limits: TableLimits = TableLimit
     return Table(column for column in read if column is not None)
 
 
-def _read_column(name: str, rows: Any, limits: TableLimits, faults: Faults) -> Column | None:
+def _read_column(name: str, rows: Any, limits: TableLimits, may_miss: bool, faults: Faults) -> Column | None:
     """The column, or None with the reasons in `faults`."""
     called = f"column {short(name)}"
     if not isinstance(rows, list) or not rows:
@@ -78,15 +84,32 @@ def _read_column(name: str, rows: Any, limits: TableLimits, faults: Faults) -> C
         if not shape:
             return None
         cells = list(chain.from_iterable(cells))
+    gaps = [at for at, cell in enumerate(cells) if cell is None] if may_miss else []
+    if gaps and len(gaps) < len(cells):
+        given = next(cell for cell in cells if cell is not None)
+        if _KIND_OF_TYPE.get(type(given)) in ("number", "boolean"):
+            cells = [given if cell is None else cell for cell in cells]  # until they are numbers
+        else:
+            gaps = []
     kind = _only_kind(cells)
     if kind == "text" and len(shape) == 1:
         return _category(name, cells, limits, faults)
     if kind == "boolean":
-        return Column(name, np.array(cells, dtype=np.float32).reshape(shape))
+        return _with_gaps(Column(name, np.array(cells, dtype=np.float32).reshape(shape)), gaps)
     if kind != "number":
         _refuse_kinds(name, cells, shape, faults)
         return None
-    return _numbers(name, cells, shape, faults)
+    column = _numbers(name, cells, shape, faults)
+    return column and _with_gaps(column, gaps)
+
+
+def _with_gaps(column: Column, gaps: list[int]) -> Column:
+    """The column with NaN at these of its numbers."""
+    if not gaps:
+        return column
+    values = column.values.astype(np.float64) if column.values.dtype == np.int64 else column.values
+    values.reshape(-1)[gaps] = np.nan
+    return Column(column.name, values)
 
 
 def _only_kind(cells: list[Any]) -> str | None:

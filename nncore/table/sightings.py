@@ -32,9 +32,10 @@ class Sighting:
 
 @dataclass
 class Sightings:
-    """The kinds of one column."""
+    """The kinds of one column. may_miss: whether numbers may be missing."""
 
     first: dict[Kind, Sighting] = field(default_factory=dict)
+    may_miss: bool = False
 
     def add(self, kind: Kind, row: int, line: int, cell: str, count: int) -> None:
         """`count` more of a kind, the first of them there."""
@@ -43,7 +44,12 @@ class Sightings:
     @property
     def are_faulty(self) -> bool:
         """True for anything but numbers alone, or text alone."""
-        return len(self.first) > 1 or not self.first.keys() <= {"number", "text"}
+        kinds = self.first.keys() - ({"empty"} if self._may_be_empty else set())
+        return len(kinds) > 1 or not kinds <= {"number", "text"}
+
+    @property
+    def _may_be_empty(self) -> bool:
+        return self.may_miss and "text" not in self.first
 
     def report(self, name: str, faults: Faults) -> None:
         """Adds what is wrong with the cells of the column `name`."""
@@ -53,7 +59,10 @@ class Sightings:
             expected = f"{'a number' if odd == 'text' else 'text'}, as in the rest of the column"
             self.add_fault(name, odd, "mixed_column", expected, "a column holds either numbers or text, in every row", faults)
         expected, finite = ("text", "text") if text and not number else ("a number", "a finite number")
-        self.add_fault(name, "empty", "empty_cell", expected, _FILL_IN, faults)
+        if not self._may_be_empty:
+            self.add_fault(name, "empty", "empty_cell", expected, _FILL_IN, faults)
+        elif "number" not in self.first:
+            self.add_fault(name, "empty", "empty_column", "a number in some row", "leave the column out", faults)
         self.add_fault(name, "not finite", "not_finite", finite, _FILL_IN, faults)
         self.add_fault(name, "too large", "too_large_number", "a number below 1.8e308", "scale the column down", faults)
         self.add_fault(name, "unreadable", "unreadable_text", expected, "take the NUL characters out", faults)

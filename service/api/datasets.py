@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from nncore.table import ColumnInfo, TableLimits
+from nncore.table.missing import EVERY_COLUMN, NO_COLUMN
 from service.api import idempotency
 from service.api.access_log import about
 from service.api.answers import answer, encode, etag, iso_time
@@ -77,6 +78,11 @@ class DatasetList(BaseModel):
 
 class CreateDatasetQuery(Parameters):
     name: Name | None = Field(None, description="What to call the dataset.")
+    missing: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="Whether an empty CSV cell, or a null in JSON, may stand for a missing number. A job that takes such a column has to "
+        "`impute` it.",
+    )
 
 
 @resource.post(
@@ -102,14 +108,14 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
     As CSV (the body, or the part `file` of a form; plain or gzip; delimiter and header are found out), or as JSON columns. A column
     holds numbers, or texts: then it is categorical. Numbers are kept as float32 where that changes none of them (in CSV: none as it
     is written), else as int64 or float64. In JSON a row may also be a list of numbers, nested as you like, of one shape in all rows.
-    NaN, infinity, empty cells and ragged rows are refused, with row and column.
+    NaN, infinity, empty cells (unless numbers may be missing: `missing=allow`) and ragged rows are refused, with row and column.
     """
     here = context()
     with received(here.settings, query.name) as upload:
         once = idempotency.once(upload.digest)
         made = once and keys.earlier(here.store, tenant_id(), once)
         if not made:
-            table = upload.table(limits(here.settings))
+            table = upload.table(limits(here.settings), EVERY_COLUMN if query.missing == "allow" else NO_COLUMN)
             header = table.header()
             quotas.room_is_left(here.store, tenant_id(), header["bytes"])
             new = NewDataset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +46,12 @@ class Upload:
     digest: str
     content: IO[bytes] | dict[str, Any]
 
-    def table(self, limits: TableLimits) -> Table:
-        """The table in it. Raises InvalidData with pointers into the body."""
+    def table(self, limits: TableLimits, may_miss: Container[str]) -> Table:
+        """The table in it. may_miss: columns that may miss numbers. Raises InvalidData with pointers into the body."""
         if not isinstance(self.content, dict):
-            return read_csv(cast(Any, self.content), limits=limits)
+            return read_csv(cast(Any, self.content), limits=limits, may_miss=may_miss)
         try:
-            return read_columns(self.content, limits=limits)
+            return read_columns(self.content, limits=limits, may_miss=may_miss)
         except InvalidData as error:
             raise InvalidData(fault.under("/columns") for fault in error.faults) from error
 

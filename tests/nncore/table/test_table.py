@@ -71,7 +71,7 @@ def test_a_file_that_was_cut_short_is_refused(table, tmp_path):
 def test_a_column_tells_what_a_spec_needs_to_know(table):
     x, big, fine, kind = (info.model_dump() for info in table.info())
     assert x == {"name": "x", "dtype": "float32", "item_shape": [2], "integral": False, "minimum": 0.5, "maximum": 5.0,
-                 "distinct": None, "categories": None}  # fmt: skip
+                 "distinct": None, "categories": None, "missing": 0}  # fmt: skip
     assert (big["integral"], big["distinct"], big["maximum"]) == (True, None, 2.0**40 + 1)
     assert (fine["integral"], fine["minimum"]) == (False, 0.1)
     assert (kind["categories"], kind["distinct"], kind["minimum"]) == (["a", "b"], 2, None)

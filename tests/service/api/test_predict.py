@@ -120,3 +120,20 @@ def test_texts_are_answered_as_they_were_trained_on(service: Service) -> None:
     assert service.api.post(url, json={"inputs": [["red", "it stops"], ["green", "goes, it goes!"]]}).json == answer.json
     response = service.api.post(url, json={"inputs": [["red", "it stops"], ["pink", "goes"]]})
     assert (response.status_code, response.json["errors"][0]["pointer"]) == (422, "/inputs/1/0")
+
+
+def test_missing_numbers_are_taken_where_they_are_allowed_imputed_and_answered(service: Service) -> None:
+    csv = "age,paid,stays\n20,1,0\n,2,0\n40,,1\n60,4,1\n" + "30,1.5,0\n50,3.5,1\n" * 6
+    refused = service.api.post("/v1/datasets", data=csv, content_type="text/csv")
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "empty_cell")
+    made = service.api.post("/v1/datasets?missing=allow", data=csv, content_type="text/csv")
+    assert [column["missing"] for column in made.json["columns"]] == [1, 1, 0]
+    spec = {"dataset": made.json["id"], "target": "stays", "network": {"layers": [{"type": "dense", "units": 1}]}, "loss": None}
+    unfilled = service.api.post("/v1/jobs", json=spec)
+    assert (unfilled.status_code, unfilled.json["errors"][0]["code"]) == (422, "missing_numbers")
+    steps = [{"type": "impute", "strategy": "median"}, {"type": "standardize"}]
+    job = service.job(**spec, preprocess=steps, epochs=100, optimizer={"type": "adam", "learning_rate": 0.05})
+    service.work()
+    answer = service.api.post(f"/v1/jobs/{job}/predict", json={"inputs": [[20, None], [None, 4], [60, 4]]})
+    assert answer.status_code == 200
+    assert [label for label, row in zip(answer.json["labels"], "x?x", strict=True) if row == "x"] == [0, 1]
