@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from service.store import events, queue_order, quotas
 from service.store.database import Store
@@ -87,6 +87,95 @@ class Ending:
     reason: tuple[str, str] | None = None
 
 
+# The statements are built once: a small job is claimed, recorded and finished in milliseconds, and building them took most of those.
+
+_NOW = sa.bindparam("now", type_=sa.Float)
+_TODAY = sa.bindparam("today", type_=sa.Integer)
+_MINE = (Job.id == sa.bindparam("of_job"), Job.fence == sa.bindparam("of_fence"), Job.state.in_(OWNED))
+
+_OTHERS_ALIVE = sa.exists().where(Worker.fingerprint == Job.fingerprint, Worker.heartbeat_at > _NOW - ALIVE_SECONDS)
+_FIRST = (
+    sa.select(Job.id, Job.fingerprint, Job.tenant_id)
+    .join(Tenant, Tenant.id == Job.tenant_id)
+    .where(
+        Job.state == State.QUEUED,
+        sa.or_(Job.fingerprint.is_(None), Job.fingerprint == sa.bindparam("our_fingerprint"), ~_OTHERS_ALIVE),
+        quotas.held_by(_TODAY).is_(None),
+    )
+    .order_by(*queue_order.keys(_NOW))
+    .limit(1)
+)
+_FIRST_LOCKED = _FIRST.with_for_update(of=Job, skip_locked=True)
+_TAKE = (
+    sa.update(Job)
+    .where(Job.id == sa.bindparam("of_job"), Job.state == State.QUEUED)
+    .values(
+        state=State.RUNNING,
+        fence=Job.fence + 1,
+        claim_id=sa.bindparam("new_claim"),
+        worker_id=sa.bindparam("new_worker"),
+        lease_until=sa.bindparam("new_lease"),
+        heartbeat_at=_NOW,
+        started_at=sa.func.coalesce(Job.started_at, _NOW),
+        fingerprint=sa.bindparam("our_fingerprint"),
+        slices=Job.slices + 1,
+        event_seq=Job.event_seq + 1,
+    )
+    .returning(*Job.__table__.c)
+)
+_CLAIMED = sa.select(*Job.__table__.c).where(Job.claim_id == sa.bindparam("new_claim"), Job.state.in_(OWNED))
+_SPEC = sa.select(JobSpec.spec).where(JobSpec.job_id == sa.bindparam("of_job"))
+
+_STANDING = sa.select(Job.state, Job.priority, queue_order.faded(_NOW).label("used")).join(Tenant, Tenant.id == Job.tenant_id)
+_MY_STANDING = _STANDING.where(*_MINE)
+_NEWCOMER = _STANDING.where(
+    Job.state == State.QUEUED,
+    Job.slices == 0,
+    Job.runnable_since < _NOW - sa.bindparam("newcomer_seconds", type_=sa.Float),
+    queue_order.goes_before(_NOW, sa.bindparam("priority", type_=sa.Integer), sa.bindparam("used", type_=sa.Float)),
+    quotas.held_by(_TODAY, but_for=sa.bindparam("of_job")).is_(None),
+).limit(1)
+
+_MORE_SECONDS = sa.bindparam("more_seconds", type_=sa.Float)
+_RENEW = sa.update(Job).where(*_MINE).values(lease_until=sa.bindparam("new_lease"), heartbeat_at=_NOW).returning(Job.state)
+_MOVED = {
+    "step": sa.bindparam("new_step"),
+    "epoch": sa.bindparam("new_epoch"),
+    "progress": sa.bindparam("new_progress"),
+    "trained_seconds": Job.trained_seconds + _MORE_SECONDS,
+    "heartbeat_at": _NOW,
+}
+_RECORD = sa.update(Job).where(*_MINE).values(_MOVED).returning(Job.id)
+_NOTE = sa.update(Job).where(*_MINE).values(event_seq=Job.event_seq + 1).returning(Job.event_seq)
+_REWIND = sa.update(Job).where(*_MINE).values(step=sa.bindparam("new_step"), epoch=sa.bindparam("new_epoch")).returning(Job.id)
+_END = sa.update(Job).where(Job.id == sa.bindparam("of_job")).values(finished_at=_NOW)
+_END_FOR_A_REASON = _END.values(reason_code=sa.bindparam("new_code"), reason_message=sa.bindparam("new_message"))
+_CHARGE = (
+    sa.update(Tenant)
+    .where(Tenant.id == sa.bindparam("of_tenant"))
+    .values(
+        used_seconds=queue_order.faded(_NOW) + _MORE_SECONDS,
+        used_at=_NOW,
+        **quotas.charge(_MORE_SECONDS, _TODAY),
+    )
+)
+_ADD_SNAPSHOT = sa.insert(Snapshot)
+
+
+@cache
+def _leaving(changes: tuple[tuple[State, State], ...], moved: bool) -> sa.UpdateBase:
+    """The statement that changes an owned job's state as `changes` says and drops its lease; moved: and writes its progress."""
+    values = (_MOVED if moved else {}) | {
+        "state": sa.case(*((Job.state == old, sa.literal(str(new))) for old, new in changes)),
+        "lease_until": None,
+        "worker_id": None,
+        "runnable_since": _NOW,
+        "event_seq": Job.event_seq + 1,
+    }
+    change = sa.update(Job).where(*_MINE, Job.state.in_([old for old, _ in changes])).values(values)
+    return change.returning(Job.state, Job.event_seq, Job.step)
+
+
 def claim(store: Store, worker_id: str, fingerprint: str, lease_seconds: float) -> Claim | None:
     """Take the next job, or None if there is none for this worker.
 
@@ -100,37 +189,30 @@ def claim(store: Store, worker_id: str, fingerprint: str, lease_seconds: float) 
             with suppress(QuotaReached):  # then the next look passes over that tenant
                 return _claim(store, claim_id, worker_id, fingerprint, lease_seconds)
     except StoreBusy:
-        with store.read() as session:  # the answer to the commit may have been lost: then the claim is found by its id
-            job = session.scalar(sa.select(Job).where(Job.claim_id == claim_id, Job.state.in_(OWNED)))
+        with store.read_rows() as connection:  # the answer to the commit may have been lost: then the claim is found by its id
+            job = connection.execute(_CLAIMED, {"new_claim": claim_id}).one_or_none()
             if job is None:
                 raise
-            return _as_claim(session, job)
+            return _as_claim(connection, job)
 
 
 def look(store: Store, claim: Claim, newcomer_seconds: float) -> Look:
     """The state of a claimed job, and whether a newcomer waits. Raises LostClaim."""
-    with store.read() as session:
-        now = store.now(session)
-        with_tenant = sa.select(Job.state, Job.priority, queue_order.faded(now).label("used")).join(Tenant, Tenant.id == Job.tenant_id)
-        mine = session.execute(with_tenant.where(_owned(claim))).one_or_none()
+    with store.read_rows() as connection:
+        now = store.now(connection)
+        mine = connection.execute(_MY_STANDING, {"now": now, **_of(claim)}).one_or_none()
         if mine is None:
             raise LostClaim(claim.job_id)
-        newcomer = with_tenant.where(
-            Job.state == State.QUEUED,
-            Job.slices == 0,
-            Job.runnable_since < now - newcomer_seconds,
-            queue_order.goes_before(now, mine.priority, mine.used),
-            quotas.held_by(now, but_for=claim.job_id).is_(None),
-        )
-        return Look(State(mine.state), session.execute(newcomer.limit(1)).first() is not None)
+        standing = {"priority": mine.priority, "used": mine.used}
+        wanted = {**_at(now), "of_job": claim.job_id, "newcomer_seconds": newcomer_seconds, **standing}
+        return Look(State(mine.state), connection.execute(_NEWCOMER, wanted).first() is not None)
 
 
 def renew(store: Store, claim: Claim, lease_seconds: float) -> State:
     """Lengthen the lease; answer the job's state. Raises LostClaim."""
-    with store.write() as session:
-        now = store.now(session)
-        change = sa.update(Job).where(_owned(claim)).values(lease_until=now + lease_seconds, heartbeat_at=now)
-        state = session.scalar(change.returning(Job.state))
+    with store.write_rows() as connection:
+        now = store.now(connection)
+        state = connection.scalar(_RENEW, {"now": now, "new_lease": now + lease_seconds, **_of(claim)})
         if state is None:
             raise LostClaim(claim.job_id)
         return State(state)
@@ -138,31 +220,30 @@ def renew(store: Store, claim: Claim, lease_seconds: float) -> State:
 
 def record(store: Store, claim: Claim, progress: Progress, metrics: Sequence[Metric] = ()) -> None:
     """Write how far the job is, and what it reported. Raises LostClaim."""
-    with store.write() as session:
-        now = store.now(session)
-        if session.scalar(sa.update(Job).where(_owned(claim)).values(_moved(progress, now)).returning(Job.id)) is None:
+    with store.write_rows() as connection:
+        now = store.now(connection)
+        if connection.scalar(_RECORD, {"now": now, **_of(claim), **_moved(progress)}) is None:
             raise LostClaim(claim.job_id)
-        _write_metrics(store, session, claim.job_id, metrics, now)
-        _charge(session, claim.tenant_id, progress.seconds, now)
+        _write_metrics(store, connection, claim.job_id, metrics, now)
+        _charge(connection, claim.tenant_id, progress.seconds, now)
 
 
 def note(store: Store, claim: Claim, type: str, data: Mapping[str, Any]) -> None:
     """Add an event to a claimed job. Raises LostClaim."""
-    with store.write() as session:
-        seq = session.scalar(sa.update(Job).where(_owned(claim)).values(event_seq=Job.event_seq + 1).returning(Job.event_seq))
+    with store.write_rows() as connection:
+        seq = connection.scalar(_NOTE, _of(claim))
         if seq is None:
             raise LostClaim(claim.job_id)
-        events.add(session, claim.job_id, seq, store.now(session), type, dict(data))
+        events.add(connection, claim.job_id, seq, store.now(connection), type, dict(data))
 
 
 def rewind(store: Store, claim: Claim, step: int, epoch: int) -> None:
     """Set the job back to the checkpoint it was restored from: what lies beyond it is deleted. Raises LostClaim."""
-    with store.write() as session:
-        change = sa.update(Job).where(_owned(claim)).values(step=step, epoch=epoch)
-        if session.scalar(change.returning(Job.id)) is None:
+    with store.write_rows() as connection:
+        if connection.scalar(_REWIND, {"new_step": step, "new_epoch": epoch, **_of(claim)}) is None:
             raise LostClaim(claim.job_id)
-        session.execute(sa.delete(JobMetric).where(JobMetric.job_id == claim.job_id, JobMetric.step > step))
-        session.execute(sa.delete(Checkpoint).where(Checkpoint.job_id == claim.job_id, Checkpoint.step > step))
+        connection.execute(sa.delete(JobMetric).where(JobMetric.job_id == claim.job_id, JobMetric.step > step))
+        connection.execute(sa.delete(Checkpoint).where(Checkpoint.job_id == claim.job_id, Checkpoint.step > step))
 
 
 def release(store: Store, claim: Claim, progress: Progress, metrics: Sequence[Metric] = ()) -> State:
@@ -183,42 +264,25 @@ class QuotaReached(Exception):
 
 
 def _claim(store: Store, claim_id: str, worker_id: str, fingerprint: str, lease_seconds: float) -> Claim | None:
-    with store.write() as session:
-        now = store.now(session)
-        others = sa.exists().where(Worker.fingerprint == Job.fingerprint, Worker.heartbeat_at > now - ALIVE_SECONDS)
-        ours = sa.or_(Job.fingerprint.is_(None), Job.fingerprint == fingerprint, ~others)
-        free = quotas.held_by(now).is_(None)
-        queued = sa.select(Job.id, Job.fingerprint, Job.tenant_id).join(Tenant, Tenant.id == Job.tenant_id)
-        queued = queued.where(Job.state == State.QUEUED, ours, free)
-        first = queued.order_by(*queue_order.keys(now)).limit(1)
-        found = session.execute(first if store.is_sqlite else first.with_for_update(of=Job, skip_locked=True)).one_or_none()
+    with store.write_rows() as connection:
+        now = store.now(connection)
+        us = {**_at(now), "our_fingerprint": fingerprint}
+        found = connection.execute(_FIRST if store.is_sqlite else _FIRST_LOCKED, us).one_or_none()
         if found is None:
             return None
-        if not store.is_sqlite and not quotas.may_run_one_more(session, found.tenant_id):
+        if not store.is_sqlite and not quotas.may_run_one_more(connection, found.tenant_id):
             raise QuotaReached
-        change = {
-            "state": State.RUNNING,
-            "fence": Job.fence + 1,
-            "claim_id": claim_id,
-            "worker_id": worker_id,
-            "lease_until": now + lease_seconds,
-            "heartbeat_at": now,
-            "started_at": sa.func.coalesce(Job.started_at, now),
-            "fingerprint": fingerprint,
-            "slices": Job.slices + 1,
-            "event_seq": Job.event_seq + 1,
-        }
-        taken = sa.update(Job).where(Job.id == found.id, Job.state == State.QUEUED).values(change)
-        job = session.scalars(taken.returning(Job), execution_options={"populate_existing": True}).one()
+        lease = {"new_claim": claim_id, "new_worker": worker_id, "new_lease": now + lease_seconds}
+        job = connection.execute(_TAKE, {"of_job": found.id, **us, **lease}).one()
         data: dict[str, Any] = {"state": State.RUNNING, "worker": worker_id, "slice": job.slices}
         if found.fingerprint not in (None, fingerprint):
             data["environment_changed"] = {"from": found.fingerprint, "to": fingerprint}
-        events.add(session, job.id, job.event_seq, now, "state", data)
-        return _as_claim(session, job)
+        events.add(connection, job.id, job.event_seq, now, "state", data)
+        return _as_claim(connection, job)
 
 
-def _as_claim(session: Session, job: Job) -> Claim:
-    spec = session.scalar(sa.select(JobSpec.spec).where(JobSpec.job_id == job.id))
+def _as_claim(connection: sa.Connection, job: sa.Row[Any]) -> Claim:
+    spec = connection.scalar(_SPEC, {"of_job": job.id})
     return Claim(job.id, job.fence, job.tenant_id, job.dataset_id, spec or {}, job.step, job.slices)
 
 
@@ -232,59 +296,58 @@ def _leave(
     reason: tuple[str, str] | None,
 ) -> State:
     """Change the state of an owned job as `changes` says, drop the lease, and write what belongs to it."""
-    with store.write() as session:
-        now = store.now(session)
-        new = sa.case(*((Job.state == old, sa.literal(str(to))) for old, to in changes.items()))
-        values = (_moved(progress, now) if progress else {}) | {
-            "state": new,
-            "lease_until": None,
-            "worker_id": None,
-            "runnable_since": now,
-            "event_seq": Job.event_seq + 1,
-        }
-        change = sa.update(Job).where(_owned(claim), Job.state.in_(changes)).values(values).returning(Job.state, Job.event_seq, Job.step)
-        left = session.execute(change).one_or_none()
+    with store.write_rows() as connection:
+        now = store.now(connection)
+        change = _leaving(tuple(changes.items()), progress is not None)
+        values = {"now": now, **_of(claim)} | (_moved(progress) if progress else {})
+        left = connection.execute(change, values).one_or_none()
         if left is None:
             raise LostClaim(claim.job_id)
         state = State(left.state)
         data: dict[str, Any] = {"state": state, "step": left.step}
-        ending: dict[str, Any] = {"finished_at": now}
-        if reason is not None and state is State.FAILED:
-            ending |= {"reason_code": reason[0], "reason_message": reason[1]}
-            data["reason"] = {"code": reason[0], "message": reason[1]}
         if state in TERMINAL:
-            session.execute(sa.update(Job).where(Job.id == claim.job_id).values(ending))
-        events.add(session, claim.job_id, left.event_seq, now, "state", data)
-        if state is not State.CANCELLED:
-            for snapshot in snapshots:
-                session.add(Snapshot(job_id=claim.job_id, created_at=now, **{**vars(snapshot), "values": dict(snapshot.values)}))
-        _write_metrics(store, session, claim.job_id, metrics, now)
+            ending = {"of_job": claim.job_id, "now": now}
+            if reason is not None and state is State.FAILED:
+                connection.execute(_END_FOR_A_REASON, ending | {"new_code": reason[0], "new_message": reason[1]})
+                data["reason"] = {"code": reason[0], "message": reason[1]}
+            else:
+                connection.execute(_END, ending)
+        events.add(connection, claim.job_id, left.event_seq, now, "state", data)
+        if snapshots and state is not State.CANCELLED:
+            rows = [{"job_id": claim.job_id, "created_at": now, **vars(each), "values": dict(each.values)} for each in snapshots]
+            connection.execute(_ADD_SNAPSHOT, rows)
+        _write_metrics(store, connection, claim.job_id, metrics, now)
         if progress:
-            _charge(session, claim.tenant_id, progress.seconds, now)
+            _charge(connection, claim.tenant_id, progress.seconds, now)
         return state
 
 
-def _owned(claim: Claim) -> sa.ColumnElement[bool]:
-    return sa.and_(Job.id == claim.job_id, Job.fence == claim.fence, Job.state.in_(OWNED))
+def _at(now: float) -> dict[str, Any]:
+    """What `_NOW` and `_TODAY` ask for."""
+    return {"now": now, "today": quotas.day(now)}
 
 
-def _moved(progress: Progress, now: float) -> dict[str, Any]:
+def _of(claim: Claim) -> dict[str, Any]:
+    """What `_MINE` asks for."""
+    return {"of_job": claim.job_id, "of_fence": claim.fence}
+
+
+def _moved(progress: Progress) -> dict[str, Any]:
+    """What `_MOVED` asks for."""
     return {
-        "step": progress.step,
-        "epoch": progress.epoch,
-        "progress": dict(progress.values),
-        "trained_seconds": Job.trained_seconds + progress.seconds,
-        "heartbeat_at": now,
+        "new_step": progress.step,
+        "new_epoch": progress.epoch,
+        "new_progress": dict(progress.values),
+        "more_seconds": progress.seconds,
     }
 
 
-def _write_metrics(store: Store, session: Session, job_id: str, metrics: Sequence[Metric], now: float) -> None:
+def _write_metrics(store: Store, connection: sa.Connection, job_id: str, metrics: Sequence[Metric], now: float) -> None:
     if metrics:
         rows = [{"job_id": job_id, "step": m.step, "epoch": m.epoch, "at": now, "values": dict(m.values)} for m in metrics]
-        session.execute(store.insert(JobMetric).on_conflict_do_nothing(), rows)
+        connection.execute(store.insert(JobMetric).on_conflict_do_nothing(), rows)
 
 
-def _charge(session: Session, tenant_id: str, seconds: float, now: float) -> None:
+def _charge(connection: sa.Connection, tenant_id: str, seconds: float, now: float) -> None:
     """Add to the tenant's recent seconds, which fade, and to those of the day, which are limited."""
-    recent = {"used_seconds": queue_order.faded(now) + seconds, "used_at": now}
-    session.execute(sa.update(Tenant).where(Tenant.id == tenant_id).values(recent | quotas.charge(seconds, now)))
+    connection.execute(_CHARGE, {"of_tenant": tenant_id, "more_seconds": seconds, **_at(now)})

@@ -88,6 +88,14 @@ class Store:
             with Session(self._writer, expire_on_commit=False) as session, session.begin():
                 yield session
 
+    @contextmanager
+    def write_rows(self) -> Iterator[sa.Connection]:
+        """As `write`, with plain rows."""
+        with _translated():
+            self._settle_clock()
+            with self._writer.connect() as connection, connection.begin():
+                yield connection
+
     def now(self, session: Session | sa.Connection) -> float:
         """Seconds since 1970 by the store's clock."""
         if self._clock is not None:

@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 from service.store.database import Store
 from service.store.models import JobEvent
 
+_INSERT = sa.insert(JobEvent.__table__)  # type: ignore[arg-type]  # a mapped class has a Table, though it does not say so
 
-def add(session: Session, job_id: str, seq: int, at: float, type: str, data: dict[str, Any]) -> None:
+
+def add(session: Session | sa.Connection, job_id: str, seq: int, at: float, type: str, data: dict[str, Any]) -> None:
     """Add an event in the transaction that raised the job's `event_seq` to `seq`."""
-    session.add(JobEvent(job_id=job_id, seq=seq, at=at, type=type, data=data))
+    session.execute(_INSERT, {"job_id": job_id, "seq": seq, "at": at, "type": type, "data": data})
 
 
 def after(store: Store, job_id: str, seq: int, limit: int = 1000) -> Sequence[JobEvent]:

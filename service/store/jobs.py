@@ -23,7 +23,23 @@ _JOB_WITH_SPEC = (
     .join_from(Job, JobSpec)
     .where(Job.id == sa.bindparam("job_id"), Job.tenant_id == sa.bindparam("tenant_id"))
 )
+_ADD_JOB, _ADD_SPEC = sa.insert(Job), sa.insert(JobSpec)
 _SNAPSHOTS = sa.select(*Snapshot.__table__.c).where(Snapshot.job_id == sa.bindparam("job_id")).order_by(Snapshot.step)
+
+
+_NOW, _TODAY = sa.bindparam("now", type_=sa.Float), sa.bindparam("today", type_=sa.Integer)
+
+
+def _places() -> sa.Select[Any]:
+    held_by = quotas.held_by(_TODAY)
+    free_first = sa.case((held_by.is_(None), 0), else_=1)
+    ahead = sa.func.row_number().over(order_by=(free_first, *queue_order.keys(_NOW))) - 1
+    waiting = sa.select(Job.id, ahead.label("jobs_ahead"), held_by.label("held_by"))
+    queue = waiting.join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED).subquery()
+    return sa.select(queue).where(queue.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+
+_PLACES = _places()
 
 
 @dataclass(frozen=True)
@@ -69,35 +85,34 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
     def insert(session: Session) -> Created:
         now = store.now(session)
         quotas.check_new_job(session, new.tenant_id, new.parameters, now)
-        job = Job(
-            id=new_id("job"),
-            tenant_id=new.tenant_id,
-            dataset_id=new.dataset_id,
-            kind=new.kind,
-            name=new.name,
-            tags=new.tags or {},
-            priority=new.priority,
-            state=State.QUEUED,
-            created_at=now,
-            runnable_since=now,
-            fence=0,
-            slices=0,
-            losses=0,
-            event_seq=1,
-            step=0,
-            steps=new.steps,
-            epoch=0,
-            epochs=new.epochs,
-            trained_seconds=0.0,
-            progress={},
-        )
-        session.add(job)
-        session.flush()
-        session.add(JobSpec(job_id=job.id, spec=new.spec))
-        events.add(session, job.id, 1, now, "state", {"state": State.QUEUED})
-        audit.record(session, now, "job.create", job.id, new.tenant_id, name=new.name, kind=new.kind, dataset=new.dataset_id)
-        session.flush()
-        return Created(job.id, answer(JobDetail(job, new.spec, snapshots=(), **_place(session, [job], now)[job.id])))
+        columns: dict[str, Any] = {
+            "id": new_id("job"),
+            "tenant_id": new.tenant_id,
+            "dataset_id": new.dataset_id,
+            "kind": new.kind,
+            "name": new.name,
+            "tags": new.tags or {},
+            "priority": new.priority,
+            "state": State.QUEUED,
+            "created_at": now,
+            "runnable_since": now,
+            "fence": 0,
+            "slices": 0,
+            "losses": 0,
+            "event_seq": 1,
+            "step": 0,
+            "steps": new.steps,
+            "epoch": 0,
+            "epochs": new.epochs,
+            "trained_seconds": 0.0,
+            "progress": {},
+        }
+        job, connection = Job(**columns), session.connection()
+        connection.execute(_ADD_JOB, columns)
+        connection.execute(_ADD_SPEC, {"job_id": job.id, "spec": new.spec})
+        events.add(connection, job.id, 1, now, "state", {"state": State.QUEUED})
+        audit.record(connection, now, "job.create", job.id, new.tenant_id, name=new.name, kind=new.kind, dataset=new.dataset_id)
+        return Created(job.id, answer(JobDetail(job, new.spec, snapshots=(), **_place(connection, [job], now)[job.id])))
 
     return idempotency.create(store, new.tenant_id, once, insert)
 
@@ -185,10 +200,5 @@ def _place(session: Session | sa.Connection, jobs: Sequence[Job], now: float) ->
     ids = [job.id for job in jobs if job.state == State.QUEUED]
     if not ids:
         return {}
-    held_by = quotas.held_by(now)
-    free_first = sa.case((held_by.is_(None), 0), else_=1)
-    ahead = sa.func.row_number().over(order_by=(free_first, *queue_order.keys(now))) - 1
-    waiting = sa.select(Job.id, ahead.label("jobs_ahead"), held_by.label("held_by"))
-    queue = waiting.join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED).subquery()
-    found = session.execute(sa.select(queue).where(queue.c.id.in_(ids)))
+    found = session.execute(_PLACES, {"ids": ids, "now": now, "today": quotas.day(now)})
     return {row.id: {"jobs_ahead": row.jobs_ahead, "held_by": row.held_by} for row in found}

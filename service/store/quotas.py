@@ -20,6 +20,7 @@ from service.store.models import Checkpoint, Dataset, Job, Snapshot, Tenant
 from service.store.states import State
 
 DAY_SECONDS = 86400
+Day = int | sa.ColumnElement[int]  # `day()`, or the parameter of a statement that stands for it
 ASK = "ask the operator of this service for more"
 
 
@@ -109,7 +110,7 @@ def room_is_left(store: Store, tenant_id: str, new_bytes: int) -> None:
             raise _no_room(tenant_id, limit, stored, f"this would add {new_bytes:,}")
 
 
-def held_by(now: float, *, but_for: str | None = None) -> sa.ColumnElement[str | None]:
+def held_by(today: Day, *, but_for: str | sa.ColumnElement[str] | None = None) -> sa.ColumnElement[str | None]:
     """The quota that keeps a queued job (joined with its tenant) from being claimed, or NULL.
 
     but_for: a job that is not counted among the running ones, because it is about to be released.
@@ -124,7 +125,7 @@ def held_by(now: float, *, but_for: str | None = None) -> sa.ColumnElement[str |
         (
             sa.and_(
                 Tenant.max_worker_seconds_per_day.is_not(None),
-                sa.case((Tenant.day >= day(now), Tenant.day_seconds), else_=0.0) >= Tenant.max_worker_seconds_per_day,
+                _seconds_of(today) >= Tenant.max_worker_seconds_per_day,
             ),
             str(Quota.WORKER_SECONDS_PER_DAY),
         ),
@@ -132,19 +133,18 @@ def held_by(now: float, *, but_for: str | None = None) -> sa.ColumnElement[str |
     )
 
 
-def may_run_one_more(session: Session, tenant_id: str) -> bool:
+def may_run_one_more(session: sa.Connection, tenant_id: str) -> bool:
     """Whether a job of the tenant may be claimed in this transaction: no other can claim one until it ends. Asked on Postgres only."""
-    limit = _limits(session, tenant_id).max_running_jobs
+    limit = session.scalar(sa.select(Tenant.max_running_jobs).where(Tenant.id == tenant_id))
     if limit is None:
         return True
     _lock(session, tenant_id)
     return running_jobs(session, tenant_id) < limit
 
 
-def charge(seconds: float, now: float) -> dict[str, Any]:
+def charge(seconds: float | sa.ColumnElement[float], today: Day) -> dict[str, Any]:
     """What a tenant's row becomes when workers have trained `seconds` for it."""
-    today = sa.case((Tenant.day >= day(now), Tenant.day_seconds), else_=0.0)
-    return {"day_seconds": today + seconds, "day": sa.case((Tenant.day >= day(now), Tenant.day), else_=day(now))}
+    return {"day_seconds": _seconds_of(today) + seconds, "day": sa.case((Tenant.day >= today, Tenant.day), else_=today)}
 
 
 def use(store: Store, tenant_id: str) -> dict[Quota, Use]:
@@ -168,7 +168,7 @@ def queued_jobs(session: Session, tenant_id: str) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(Job).where(Job.tenant_id == tenant_id, waiting)) or 0
 
 
-def running_jobs(session: Session, tenant_id: str) -> int:
+def running_jobs(session: Session | sa.Connection, tenant_id: str) -> int:
     """How many jobs of the tenant a worker has."""
     owned = Job.lease_until.is_not(None)
     return session.scalar(sa.select(sa.func.count()).select_from(Job).where(Job.tenant_id == tenant_id, owned)) or 0
@@ -204,6 +204,11 @@ def change(tenant: Tenant, limits: Mapping[Quota, int | None]) -> None:
         setattr(tenant, f"max_{quota}", limit)
 
 
+def _seconds_of(today: Day) -> sa.ColumnElement[float]:
+    """What workers have trained for a tenant today, in a statement."""
+    return sa.case((Tenant.day >= today, Tenant.day_seconds), else_=0.0)
+
+
 def _limits(session: Session, tenant_id: str) -> Tenant:
     tenant = session.get(Tenant, tenant_id)
     if tenant is None:
@@ -211,7 +216,7 @@ def _limits(session: Session, tenant_id: str) -> Tenant:
     return tenant
 
 
-def _lock(session: Session, tenant_id: str) -> None:
+def _lock(session: Session | sa.Connection, tenant_id: str) -> None:
     """Let no other transaction count this tenant's things until this one ends. SQLite has one writer at a time anyway."""
     session.execute(sa.select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
 

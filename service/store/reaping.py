@@ -39,7 +39,7 @@ def queued_jobs(store: Store) -> int:
     """How many jobs wait for a worker; not those that a quota of their tenant holds back."""
     with store.read() as session:
         waiting = sa.select(sa.func.count()).select_from(Job).join(Tenant).where(Job.state == State.QUEUED)
-        return session.scalar(waiting.where(quotas.held_by(store.now(session)).is_(None))) or 0
+        return session.scalar(waiting.where(quotas.held_by(quotas.day(store.now(session))).is_(None))) or 0
 
 
 def may_wake(store: Store, every_seconds: float) -> bool:

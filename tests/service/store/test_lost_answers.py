@@ -48,7 +48,7 @@ def test_a_claim_is_recognised_by_its_claim_id(scene, break_next_commit):
 def test_a_claim_that_was_reaped_meanwhile_is_nobodys(scene, break_next_commit, monkeypatch):
     """Between the commit and the look for the claim id the lease ran out: the fence is a reaper's by now."""
     job_id = scene.job()
-    read = scene.store.read
+    read = scene.store.read_rows
 
     def read_late():
         monkeypatch.undo()
@@ -57,7 +57,7 @@ def test_a_claim_that_was_reaped_meanwhile_is_nobodys(scene, break_next_commit, 
         return read()
 
     break_next_commit()
-    monkeypatch.setattr(scene.store, "read", read_late)
+    monkeypatch.setattr(scene.store, "read_rows", read_late)
     with pytest.raises(StoreBusy):
         scene.claim()
     assert scene.row(job_id).state == "queued"
@@ -112,7 +112,7 @@ def test_a_checkpoint_is_saved_again_in_its_own_place(scene, break_next_commit, 
     claim = scene.claim()
     write = blobs.write
 
-    def write_then_break(store, pieces):
+    def write_then_break(store, pieces, between):
         blob_id = write(store, pieces)
         break_next_commit()
         return blob_id
