@@ -57,8 +57,9 @@ class NetworkSpec(Definition):
         self.shapes(input_shape)
         plan = Plan(Layout(), 1, training=False)
         self.lower(plan, Value(NOWHERE, NOWHERE, tuple(input_shape)))
-        kept = (*plan.layout.parameters.values(), *plan.layout.statistics.values())
-        return [ParameterInfo(each.name, each.shape) for each in kept]
+        parameters, statistics = plan.layout.parameters.values(), plan.layout.statistics.values()
+        infos = [ParameterInfo(each.name, each.shape) for each in parameters]
+        return infos + [ParameterInfo(each.name, each.shape) for each in statistics]
 
     def lower(self, plan: Plan, x: Value) -> Value:
         """Append every layer to the plan; answers where the output of the last lies."""

@@ -95,8 +95,8 @@ class Convolution(Layer):
         sizes = (scratch, plan.whole_constant(*geometry_of(x.shape[0], axes)), self.filters, self.groups, tile, code)
         plan.forward.append((convolution_forward, x.at, weight.at, bias_at, y.at, *sizes))
         if plan.gradients:
-            places = (x.at, x.gradient, weight.at, weight.gradient, bias_gradient, y.at, y.gradient)
-            plan.backward.append([(convolution_backward, *places, *sizes)])
+            gradients = (x.at, x.gradient, weight.at, weight.gradient, bias_gradient, y.at, y.gradient)
+            plan.backward.append([(convolution_backward, *gradients, *sizes)])
         return y if applied_in_place(self.activation) else lower_activation(plan, y, self.activation)
 
 

@@ -61,9 +61,14 @@ class LayerNorm(Layer):
 class Affine(Protocol):
     """A layer that may learn a weight and a bias."""
 
-    affine: bool
-    weight: list[Any] | None
-    bias: list[Any] | None
+    @property
+    def affine(self) -> bool: ...
+
+    @property
+    def weight(self) -> list[Any] | None: ...
+
+    @property
+    def bias(self) -> list[Any] | None: ...
 
 
 def affine_places(layer: Affine, plan: Plan, module: str, shape: Shape) -> list[tuple[Place | int, Place | int]]:
