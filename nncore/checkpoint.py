@@ -10,6 +10,7 @@ A state is a dict of arrays:
     best_parameters  (n,)                only when an epoch has ended
     spec             (32,) uint8         digest of what the state belongs to
     plateau          (4,) float64        only of reduce_on_plateau: factor, best loss, bad epochs, epochs of cooldown left
+    search           (n,) float64        only of lbfgs: what it remembers beside its vectors
     seconds          (1,) float64        only with max_seconds: of training and evaluation so far
     about            (n,) uint8          JSON: the reports of the last and the best epoch end, the last epoch that early stopping took for
                                          better and its loss, the fitted preprocessing

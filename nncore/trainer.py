@@ -13,9 +13,11 @@ from nncore.artifact import Artifact, artifact_of
 from nncore.checkpoint import State, about, in_use, is_start, spec_digest, to_bytes_array
 from nncore.epoch_evaluation import EpochEvaluation
 from nncore.errors import CheckpointMismatch, Diverged
+from nncore.full_batch import FullBatchSearch
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
+from nncore.optimizers import LBFGS
 from nncore.report import Best, Report
 from nncore.schedules import Plateau, ReduceOnPlateau
 from nncore.streams import generator_state, set_generator_state, stream
@@ -71,6 +73,9 @@ class Trainer:
         self._steps_per_call, self._seconds = 1, 0.0
         self._last: Report | None = None
         self._best: Report | None = None
+        self._search: FullBatchSearch | None = None
+        if isinstance(spec.optimizer, LBFGS):
+            self._search = FullBatchSearch(self._machine, spec.optimizer, self._rows, self._training_rows)
         self._improved: tuple[int, float] | None = None  # the last epoch that was better by more than min_delta, and its loss
         self._best_parameters = np.empty_like(self._machine.learned)
         self._evaluation = EpochEvaluation(self._machine, self._rows, spec, data)
@@ -101,17 +106,19 @@ class Trainer:
         return self.stopped_because is not None
 
     @property
-    def stopped_because(self) -> Literal["epochs", "early_stopping", "time_budget"] | None:
+    def stopped_because(self) -> Literal["epochs", "early_stopping", "converged", "time_budget"] | None:
         """Why training has ended; None while it goes on.
 
-        epochs: all of them are completed. early_stopping: the last ones were no better. time_budget: max_seconds are used up; an epoch
-        whose steps are all done is evaluated first.
+        epochs: all of them are completed. early_stopping: the last ones were no better. converged: lbfgs found nothing lower.
+        time_budget: max_seconds are used up. With the last two an epoch whose steps are all done is evaluated first.
         """
         if self._epoch >= self.epochs:
             return "epochs"
         early, most = self.spec.early_stopping, self.spec.max_seconds
         if early and self._improved and self._epoch - self._improved[0] >= early.patience:
             return "early_stopping"
+        if self._search and self._search.converged and not self._all_steps_done():
+            return "converged"
         return "time_budget" if most is not None and self._seconds >= most and not self._all_steps_done() else None
 
     @property
@@ -194,7 +201,11 @@ class Trainer:
         return float(self.spec.optimizer.learning_rates(np.array([self.step - 1]), self._plateau.factor)[0]) if self.step else None
 
     def _run_steps(self) -> int:
-        """One compiled call, within the epoch; how many steps it ran."""
+        """One compiled call, within the epoch, or one step of a search; how many steps it ran."""
+        if self._search is not None:
+            if not self._search.step(self._sums):
+                raise Diverged(self.step, self._epoch, self._machine.verdict)
+            return 1
         step = self.step
         in_epoch, block = step - self._epoch * self._steps_per_epoch, step - step % SCALAR_STEPS
         if self._order is None:
@@ -261,6 +272,8 @@ class Trainer:
             more["best_parameters"] = self._best_parameters.copy()
         if isinstance(self.spec.optimizer.schedule, ReduceOnPlateau):
             more["plateau"] = np.array(self._plateau)
+        if self._search is not None:
+            more["search"] = self._search.numbers.copy()
         if self.spec.max_seconds is not None:
             more["seconds"] = np.array([self._seconds])
         content = {
@@ -297,6 +310,8 @@ class Trainer:
         self._machine.optimizer_state[:] = state["optimizer"]
         if self._best is not None:
             self._best_parameters[:] = state["best_parameters"]
+        if self._search is not None:
+            self._search.numbers[:] = state["search"]
         if self.spec.max_seconds is not None:
             self._seconds = float(state["seconds"][0]) if "seconds" in state else 0.0
         self._plateau, self._scalars_from = Plateau(*map(float, state.get("plateau", Plateau()))), -1
@@ -304,7 +319,7 @@ class Trainer:
         set_generator_state(self._shuffle, state["shuffle"])
         self._begin_epoch()
         self._sums[:] = state["sums"]
-        if self.step > self._epoch * self._steps_per_epoch:
+        if self._search is None and self.step > self._epoch * self._steps_per_epoch:
             self._order = self._drawn_order()  # again: the state holds the generator from before
 
     def _begin_with(self, learned: np.ndarray) -> None:

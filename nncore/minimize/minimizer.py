@@ -17,6 +17,8 @@ from nncore.errors import CheckpointMismatch
 from nncore.minimize.path import Path, PathPoint
 from nncore.minimize.spec import MinimizeSpec
 from nncore.minimize.update import Update
+from nncore.optimizers import LBFGS
+from nncore.optimizers.lbfgs import Search
 
 StopReason = Literal["converged", "steps", "diverged"]
 
@@ -41,8 +43,9 @@ class MinimizeReport:
 class MinimizeResult:
     """Where the search ended, or stands.
 
-    stopped_because: "converged": the gradient is within the tolerance. "steps": all of them are done. "diverged": the next point would
-    have had no finite value or gradient; everything here is of the last point that had. None while the search goes on.
+    stopped_because: "converged": the gradient is within the tolerance, or lbfgs found nothing lower. "steps": all of them are done.
+    "diverged": the next point would have had no finite value or gradient; everything here is of the last point that had. None while
+    the search goes on.
     step: updates that led to this point. gradient: of the expression, whatever the goal. best: the lowest (or highest) point of all, the
     earliest of equals. path: at most max_points, with the first and the last.
     """
@@ -74,6 +77,12 @@ class Minimizer:
         self._sign = 1.0 if spec.goal == "minimize" else -1.0
         self._update = Update(self.spec.optimizer, self._tape.variables)
         self._update.parameters[:] = self._point
+        self._search: Search | None = None
+        self._numbers = np.zeros(0)
+        if isinstance(self.spec.optimizer, LBFGS):
+            self._numbers = self.spec.optimizer.search_numbers()
+            memory = self._update.optimizer_state.reshape(2 * self.spec.optimizer.history + 1, -1)[:, : len(self._point)]
+            self._search = Search(self.spec.optimizer, memory, self._numbers)
         self._path = Path(self._tape.variables, spec.max_points)
         self._path.add(0, self._value, self._point)
         self._best = (0, self._value, self._point)
@@ -104,7 +113,7 @@ class Minimizer:
         """Why the search has ended; None while it goes on."""
         if self._diverged:
             return "diverged"
-        if math.hypot(*self._gradient) <= self.spec.tolerance:
+        if math.hypot(*self._gradient) <= self.spec.tolerance or (self._search and self._search.converged):
             return "converged"
         return "steps" if self._step >= self.steps else None
 
@@ -145,8 +154,12 @@ class Minimizer:
     def _advance(self) -> None:
         """One update; where nothing finite is behind it, the search ends, and its last point stays."""
         update = self._update
-        update.gradients[:] = self._gradient if self._sign > 0 else [-slope for slope in self._gradient]
-        update.apply(self._step)
+        if self._search is not None:
+            self._search.begin(update.parameters, self._look)
+            self._search.advance(update.parameters, self._look)
+        else:
+            update.gradients[:] = self._gradient if self._sign > 0 else [-slope for slope in self._gradient]
+            update.apply(self._step)
         point: list[float] = update.parameters.tolist()
         evaluation = self._tape.evaluate(point)
         if evaluation is None:
@@ -158,14 +171,22 @@ class Minimizer:
         if self._sign * self._value < self._sign * self._best[1]:
             self._best = (self._step, self._value, point)
 
+    def _look(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """What a line search makes small, with its penalty, and its gradient."""
+        l2, evaluation = self.spec.optimizer.l2, self._tape.evaluate(point.tolist())
+        if evaluation is None:
+            return math.inf, np.zeros(len(point))
+        value, gradient = evaluation
+        return self._sign * value + l2 / 2 * float(point @ point), self._sign * np.array(gradient) + l2 * point
+
     # To go on elsewhere
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that is needed to go on bit for bit, as arrays (see nncore.checkpoint for their bytes).
 
         parameters (variables,), optimizer (n,), position (2,) int64: updates, and whether it diverged; best_step (1,) int64,
-        best_value (1,), best_parameters (variables,); path_steps, path_values, path_points: see Path.state; spec (32,) uint8: a digest
-        of what the state belongs to.
+        best_value (1,), best_parameters (variables,); search (n,): empty but under lbfgs; path_steps, path_values, path_points: see
+        Path.state; spec (32,) uint8: a digest of what the state belongs to.
         """
         return {
             "parameters": np.array(self._point),
@@ -175,6 +196,7 @@ class Minimizer:
             "best_value": np.array([self._best[1]]),
             "best_parameters": np.array(self._best[2]),
             "spec": self._digest(),
+            "search": self._numbers.copy(),
             **self._path.state(),
         }
 
@@ -197,6 +219,7 @@ class Minimizer:
         self._point, (self._value, self._gradient) = point, evaluation
         self._update.parameters[:] = point
         self._update.optimizer_state[:] = state["optimizer"]
+        self._numbers[:] = state["search"]
         self._step, self._diverged = int(state["position"][0]), bool(state["position"][1])
         self._best = (int(state["best_step"][0]), float(state["best_value"][0]), state["best_parameters"].tolist())
         self._path.restore(state)

@@ -13,7 +13,7 @@ from nncore.faults import Faults, did_you_mean, pointer, short
 from nncore.minimize.parser import MAX_VARIABLES, parse
 from nncore.minimize.tape import Evaluation, Tape
 from nncore.minimize.tokens import LARGEST_NUMBER, where
-from nncore.optimizers import Adam, OptimizerSpec
+from nncore.optimizers import LBFGS, Adam, OptimizerSpec
 
 MAX_STEPS = 1_000_000
 MAX_POINTS = 10_000
@@ -54,6 +54,8 @@ class MinimizeSpec(Definition):
         except InvalidSpec as refused:
             faults.extend(refused.faults)
         faults.extend(optimizer.faults_without_epochs(), "/optimizer")
+        if isinstance(optimizer, LBFGS):
+            faults.extend(optimizer.faults_of_line_search(), "/optimizer")
         try:
             optimizer = optimizer.resolved(self.steps)
         except InvalidSpec as refused:

@@ -9,10 +9,11 @@ from pydantic import Field
 from nncore.optimizers.adagrad import Adagrad
 from nncore.optimizers.adam import Adam
 from nncore.optimizers.adamw import AdamW
+from nncore.optimizers.lbfgs import LBFGS
 from nncore.optimizers.lion import Lion
 from nncore.optimizers.rmsprop import RMSprop
 from nncore.optimizers.sgd import SGD
 
-OptimizerSpec = Annotated[SGD | Adagrad | RMSprop | Lion | Adam | AdamW, Field(discriminator="type")]
+OptimizerSpec = Annotated[SGD | Adagrad | RMSprop | Lion | Adam | AdamW | LBFGS, Field(discriminator="type")]
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "OptimizerSpec", "RMSprop"]
+__all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "OptimizerSpec", "RMSprop"]

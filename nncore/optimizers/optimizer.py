@@ -1,6 +1,6 @@
 """What every optimizer keeps: one pass over the flat vector of all parameters, and the numbers that change from step to step.
 
-An optimizer is one file: spec, formula, kernel. Files in order of growing complexity: sgd, adagrad, rmsprop, lion, adam, adamw.
+An optimizer is one file: spec, formula, kernel. Files in order of growing complexity: sgd, adagrad, rmsprop, lion, adam, adamw, lbfgs.
 What any of them may have is here: a schedule, penalties (l1, l2), clipping, averages (averaging.py), going up. A step is
 
     gradient of loss + penalty  ->  seen to be finite  ->  clipped  ->  decoupled decay (adamw, lion)  ->  the optimizer's formula
@@ -138,7 +138,11 @@ class Optimizer(Definition):
         return rates, np.ones(len(steps))
 
     def _decayed(self, plan: Plan) -> list[Parameter]:
-        return [each for each in plan.layout.parameters.values() if self.decay_biases or (each.decays and len(each.shape) > 1)]
+        return [each for each in plan.layout.parameters.values() if self.decays(each)]
+
+    def decays(self, parameter: Parameter) -> bool:
+        """Whether penalties and decay take it."""
+        return self.decay_biases or (parameter.decays and len(parameter.shape) > 1)
 
     @staticmethod
     def _places(parameter: Parameter) -> tuple[Any, ...]:

@@ -16,9 +16,10 @@ from nncore.layers.layer import Layer
 from nncore.losses import LossSpec
 from nncore.losses.of_classes import LossOfClasses
 from nncore.metrics import METRICS, MetricName
-from nncore.optimizers import OptimizerSpec
+from nncore.optimizers import LBFGS, OptimizerSpec
 from nncore.spec.augmentation import augmented
 from nncore.spec.columns import LARGEST, check_magnitudes, check_tokens, check_weight_column, input_columns, input_shape_of, target_column
+from nncore.spec.full_batch import check_full_batch
 from nncore.spec.limits import Limits
 from nncore.spec.loss import choose_loss, loss_faults
 from nncore.spec.preprocessing import preprocessed
@@ -85,6 +86,8 @@ def resolve(
     optimizer = _optimizer(spec, sizes, faults)
     if sizes is not None:
         _check_batches(spec, sizes, faults)
+        if isinstance(spec.optimizer, LBFGS):
+            check_full_batch(spec, spec.optimizer, sizes, faults)
 
     if faults or unread or target is None or loss is None or output_shape is None or sizes is None:
         raise InvalidSpec(fault for fault in faults.found if fault.pointer[1:].partition("/")[0] not in unread)
