@@ -11,7 +11,7 @@ from service.api.answers import answer, encode, iso_time
 from service.api.authentication import narrowed, needs
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer, refusals
-from service.api.parameters import TENANT, Page
+from service.api.parameters import TENANT, Page, cursor
 from service.store import audit as stored
 from service.store.audit import Filter
 from service.store.models import AuditLog
@@ -46,6 +46,7 @@ class AuditList(BaseModel):
 
 
 class AuditQuery(Page):
+    cursor: str | None = cursor("audit")
     tenant: str | None = Field(None, pattern=TENANT, description="Only what was done to things of this tenant.")
     key: str | None = Field(None, pattern=WORD, description="Only what was done with the key of this id.")
     action: str | None = Field(None, pattern=WORD, description="Only this action.")

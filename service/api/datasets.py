@@ -15,7 +15,7 @@ from service.api.answers import answer, encode, etag, iso_time
 from service.api.authentication import needs, tenant_id
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer, reads_headers, reference, refusals
-from service.api.parameters import DatasetPath, Page, Parameters
+from service.api.parameters import DatasetPath, Page, Parameters, cursor
 from service.api.uploads import ColumnsBody, Name, received
 from service.settings import Settings
 from service.store import blobs, quotas
@@ -74,6 +74,10 @@ class DatasetList(BaseModel):
 
     data: list[DatasetDocument]
     next_cursor: str | None
+
+
+class DatasetsQuery(Page):
+    cursor: str | None = cursor("dataset")
 
 
 class CreateDatasetQuery(Parameters):
@@ -141,7 +145,7 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
 
 @resource.get("", responses={200: json_answer(DatasetList, "A page of datasets.")})
 @needs("read")
-def list_datasets(query: Page) -> Response:
+def list_datasets(query: DatasetsQuery) -> Response:
     """List the datasets, newest first."""
     found = stored.page(context().store, tenant_id(), limit=query.limit + 1, before=query.cursor)
     shown = found[: query.limit]

@@ -24,7 +24,7 @@ from service.api.examples import JOBS
 from service.api.job_document import JobDocument, document
 from service.api.long_poll import IF_NONE_MATCH, PREFER, preferred_wait_seconds, until_changed
 from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
-from service.api.parameters import JobPath, Page, known_id, pattern
+from service.api.parameters import JobPath, Page, cursor, known_id, pattern
 from service.api.problems import Refusal
 from service.api.uploads import Name
 from service.settings import Settings
@@ -87,6 +87,7 @@ class JobList(BaseModel):
 
 
 class JobsQuery(Page):
+    cursor: str | None = cursor("job")
     state: list[State] = Field([], max_length=20, description="Only jobs in one of these states.")
     dataset: str | None = Field(None, pattern=pattern("dataset"), description="Only jobs on this dataset.")
 

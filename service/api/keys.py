@@ -14,7 +14,7 @@ from service.api.answers import answer, encode, iso_time
 from service.api.authentication import identity, narrowed, needs, reach, tenant_id
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
-from service.api.parameters import TENANT, KeyPath, Page
+from service.api.parameters import TENANT, KeyPath, Page, cursor
 from service.api.problems import Refusal
 from service.api.uploads import Name
 from service.store import keys as stored
@@ -107,6 +107,7 @@ class RotateBody(BaseModel):
 
 
 class KeysQuery(Page):
+    cursor: str | None = cursor("key")
     tenant: str | None = Field(None, pattern=TENANT, description="Only keys of this tenant.")
     state: KeyState | None = Field(None, description="Only keys in this state.")
 

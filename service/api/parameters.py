@@ -6,8 +6,10 @@ import re
 from functools import cache, partial
 from typing import Annotated, Any, Self
 
+from flask import request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from nncore.errors import Fault
 from nncore.spec import faults_of
 from service.api.problems import invalid_parameters
 from service.store.errors import NotFound
@@ -15,16 +17,24 @@ from service.store.ids import ALPHABET
 
 
 class Parameters(BaseModel):
-    """Path or query parameters. Unknown ones are refused, all faults at once."""
+    """Path or query parameters. Unknown ones are refused, and doubled ones where there can be one; all faults at once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
+        faults = [
+            Fault(f"/{name}", "doubled_parameter", f"{name}: expected one value, got {times}", "one value", str(times))
+            for name, value in obj.items()
+            if not isinstance(value, list) and (times := len(request.args.getlist(name))) > 1
+        ]
         try:
-            return super().model_validate(obj, **options)
+            made = super().model_validate(obj, **options)
         except ValidationError as error:
-            raise invalid_parameters(faults_of(error, model=cls)) from None
+            raise invalid_parameters([*faults_of(error, model=cls), *faults]) from None
+        if faults:
+            raise invalid_parameters(faults)
+        return made
 
     @classmethod
     def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
@@ -38,7 +48,7 @@ def _schema(model: type[Parameters], arguments: tuple[Any, ...], options: tuple[
 
 
 SHOWN_CHARACTERS = 60
-PREFIXES = {"job": "job", "dataset": "ds", "key": "key"}
+PREFIXES = {"job": "job", "dataset": "ds", "key": "key", "audit": "audit"}
 TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -83,8 +93,12 @@ class TenantPath(Parameters):
     tenant_id: Annotated[str, AfterValidator(known_tenant)] = Field(description="The tenant's id.", json_schema_extra={"pattern": TENANT})
 
 
-class Page(Parameters):
-    """Which part of a list, newest first."""
+def cursor(kind: str) -> Any:
+    """The field of a query that says behind which thing of a kind the page begins."""
+    return Field(None, pattern=pattern(kind), description="`next_cursor` of the page before.")
 
-    cursor: str | None = Field(None, pattern=rf"^[a-z]+_[{ALPHABET}]{{26}}$", description="`next_cursor` of the page before.")
+
+class Page(Parameters):
+    """Which part of a list, newest first; a list adds its `cursor`."""
+
     limit: int = Field(50, ge=1, le=500, description="Most elements of the page.")

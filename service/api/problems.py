@@ -142,14 +142,11 @@ def _http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     code = CODES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_")
     detail = error.description or HTTPStatus(status).phrase
-    if isinstance(error, RequestEntityTooLarge):
-        detail = f"The body is larger than the {request.max_content_length:,} bytes that are taken here."
-        if request.mimetype == "multipart/form-data" and (request.content_length or 0) <= (request.max_content_length or 0):
-            fields, parts = request.max_form_memory_size, request.max_form_parts
-            detail = (
-                f"{detail.removesuffix('.')}, or the form has more than {parts} parts, or over {fields:,} bytes in those that are no "
-                "file: give the part `file` a file name."
-            )
+    if isinstance(error, RequestEntityTooLarge):  # of a form: what is too large as a whole, service.api.bodies refuses
+        detail = (
+            f"The form has more than {request.max_form_parts} parts, or more than {request.max_form_memory_size:,} bytes in a part that is "
+            "no file. Give the part `file` a file name."
+        )
     elif status == 404:
         detail = f"There is nothing at {request.path!r}. /openapi.json lists what there is, and /docs shows it."
     elif status == 405:

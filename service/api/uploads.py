@@ -118,6 +118,8 @@ def _file_of_form() -> Iterator[tuple[IO[bytes], str | None, str]]:
     ]
     if len(request.files.getlist("file")) != 1:
         faults.append(Fault("/file", "missing_file", "expected one part `file` that holds the CSV, with a file name", "one file"))
+    if len(names := request.form.getlist("name")) > 1:
+        faults.append(Fault("/name", "doubled_part", f"expected one part `name`, got {len(names)}", "one part", str(len(names))))
     text = request.form.get("name")
     try:
         if text is not None:

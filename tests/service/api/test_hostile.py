@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import time
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
@@ -14,6 +17,7 @@ from service.store.errors import StoreError
 from tests.service.api.conftest import KEY, Caller, Service
 
 JSON = {"Content-Type": "application/json"}
+CUT_FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\na,b\n1,2\n3'
 POSTS = ["/v1/datasets", "/v1/jobs", "/v1/networks/evaluate", f"/v1/jobs/job_{'0' * 26}/predict"]
 
 
@@ -145,11 +149,65 @@ def test_csv_of_unknown_length_is_refused_because_a_cut_would_not_show(service: 
 
 
 def test_a_form_of_many_parts_or_long_fields_is_refused(api: Caller) -> None:
-    assert (
-        api.post("/v1/datasets", data={f"part{number}": "x" for number in range(500)} | {"file": (io.BytesIO(b"a"), "a")}).status_code
-        == 413
-    )
-    assert api.post("/v1/datasets", data={"name": "x" * 300_000, "file": (io.BytesIO(b"a\n1\n"), "a.csv")}).status_code == 413
+    many = {f"part{number}": "x" for number in range(500)}
+    for sent in (many | {"file": (io.BytesIO(b"a"), "a")}, {"name": "x" * 300_000, "file": (io.BytesIO(b"a\n1\n"), "a.csv")}):
+        response = api.post("/v1/datasets", data=sent)
+        assert response.status_code == 413
+        assert response.json["detail"].startswith("The form has more than 16 parts, or more than 262,144 bytes in a part that is no file.")
+
+
+@pytest.mark.parametrize("body", [CUT_FORM, CUT_FORM[:40], b"--x\r\n\r\na\r\n--x--\r\n"])
+def test_a_form_that_is_cut_off_is_told_so(api: Caller, body: bytes) -> None:
+    response = api.post("/v1/datasets", data=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert (response.status_code, response.json["code"]) == (400, "malformed_form")
+    assert "Was it cut off?" in response.json["detail"]
+
+
+def test_a_form_that_names_the_dataset_twice_is_refused(api: Caller) -> None:
+    response = api.post("/v1/datasets", data={"name": ["one", "two"], "file": (io.BytesIO(b"a\n1\n"), "a.csv")})
+    assert response.json["detail"] == "expected one part `name`, got 2"
+
+
+@pytest.mark.parametrize("body", [b"", b'{"columns": {"x": [1'])
+def test_a_chunked_body_that_breaks_off_is_told_so(service: Service, body: bytes) -> None:
+    response = service.api.post("/v1/datasets", environ_overrides=environment(io.BytesIO(body), "application/json"))
+    assert (response.status_code, response.json["code"]) == (400, "malformed_json")
+    assert response.json["detail"].endswith("It came in chunks, the last of which may be missing or malformed.")
+
+
+@pytest.mark.parametrize("path", ["/v1/networks/evaluate", "/v1/datasets"])
+def test_a_body_of_a_hundred_thousand_fields_is_refused_before_each_is_looked_at(api: Caller, path: str) -> None:
+    body = json.dumps({f"f{at}": 1 for at in range(50_000)})
+    started = time.process_time()
+    response = api.post(path, data=body, headers=JSON)
+    assert (response.status_code, response.json["detail"]) == (422, "the body: expected at most 200 fields, got 50,000")
+    assert time.process_time() - started < 0.15
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/v1/jobs?limit=5&limit=6", "limit: expected one value, got 2"),
+        (f"/v1/jobs/job_{'0' * 26}/weights?format=npz&format=json&format=npz", "format: expected one value, got 3"),
+        (f"/v1/jobs?cursor=zz_{'0' * 26}", "cursor: expected text that matches ^job_"),
+        (f"/v1/datasets?cursor=job_{'0' * 26}", "cursor: expected text that matches ^ds_"),
+        (f"/v1/keys?cursor=job_{'0' * 26}", "cursor: expected text that matches ^key_"),
+        (f"/v1/audit?cursor=job_{'0' * 26}", "cursor: expected text that matches ^audit_"),
+    ],
+)
+def test_a_doubled_parameter_and_a_cursor_of_another_list_are_refused(api: Caller, path: str, message: str) -> None:
+    response = api.get(path)
+    assert response.status_code == 422
+    assert [fault["message"][: len(message)] for fault in response.json["errors"]] == [message]
+
+
+def test_reading_a_large_body_leaves_the_collector_of_garbage_as_it_was(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    loads = orjson.loads
+    monkeypatch.setattr("service.api.bodies.orjson.loads", lambda data: (seen.append(gc.isenabled()), loads(data))[1])
+    assert api.post("/v1/datasets", data=b'{"columns": {"x": [1]}}', headers=JSON).status_code == 201
+    assert api.post("/v1/datasets", data=b"{", headers=JSON).status_code == 400
+    assert (seen, gc.isenabled()) == ([False, False], True)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x.csv", "/etc/passwd", "a\x00b.csv", "." * 300, "𝕩" * 300, "con.csv"])
