@@ -27,6 +27,7 @@ from nncore.preprocess.step import FittedMaker, Item, Make, Maker
 
 _WORD = re.compile(r"\b\w\w+\b")
 _ALL = 0xFFFFFFFF
+_MOST_KEPT = 2**17  # words whose hash is remembered
 
 
 class BagOfWords(Maker):
@@ -65,11 +66,14 @@ class FittedBagOfWords(FittedMaker):
 
     def make(self, name: str, texts: tuple[str, ...] | None) -> Make:
         hashes: dict[str, int] = {}
-        bags = [self._bag(text, hashes) for text in texts or ()]
 
         def made(codes: np.ndarray) -> np.ndarray:
-            features = np.zeros((len(codes), self.size), np.float32)
+            features, bags = np.zeros((len(codes), self.size), np.float32), {}
+            if len(hashes) > _MOST_KEPT:
+                hashes.clear()
             for row, code in enumerate(codes.tolist()):
+                if code not in bags:
+                    bags[code] = self._bag((texts or ())[code], hashes)
                 places, counts = bags[code]
                 features[row, places] = counts
             return features

@@ -9,7 +9,7 @@ While training, what is unknown is 0 in every feature; `unknown` says what becom
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -109,10 +109,10 @@ class FittedOneHot(FittedMaker):
     columns: dict[str, Categories]
 
     def make(self, name: str, texts: tuple[str, ...] | None) -> Make:
-        size = len(self.columns[name].categories)
+        size, place_of = len(self.columns[name].categories), self._finder(name, texts)
 
         def made(values: np.ndarray) -> np.ndarray:
-            places = self._places_of(name, values, texts)
+            places = place_of(values)
             features = np.zeros((len(places), size), np.float32)
             known = np.flatnonzero(places >= 0)
             features[known, places[known]] = 1
@@ -120,17 +120,18 @@ class FittedOneHot(FittedMaker):
 
         return made
 
-    def _places_of(self, name: str, values: np.ndarray, texts: tuple[str, ...] | None) -> np.ndarray:
-        """Where the category of each row is; -1 where it is unknown."""
+    def _finder(self, name: str, texts: tuple[str, ...] | None) -> Callable[[np.ndarray], np.ndarray]:
+        """What tells where the category of each row is; -1 where it is unknown."""
         place = {category: at for at, category in enumerate(self.columns[name].categories) if category is not None}
-        asked: Sequence[Any]
         if texts is not None:
-            asked, which = texts, values
-        else:
+            of_text = np.array([place.get(text, -1) for text in texts], dtype=np.int64)
+            return lambda codes: np.asarray(of_text[codes.reshape(-1)])
+
+        def of_numbers(values: np.ndarray) -> np.ndarray:
             numbers, which = np.unique(values, return_inverse=True)
-            asked = numbers.tolist()
-        known = np.array([place.get(each, -1) for each in asked], dtype=np.int64)
-        return np.asarray(known[which.reshape(-1)])
+            return np.array([place.get(number, -1) for number in numbers.tolist()], dtype=np.int64)[which.reshape(-1)]
+
+        return of_numbers
 
     def shape_after(self, name: str, shape: tuple[int, ...] | None) -> tuple[int, ...]:
         if self.columns[name].of_texts != (shape is None) or shape:
@@ -141,7 +142,7 @@ class FittedOneHot(FittedMaker):
         """Adds the first unknown category of a column that a prediction is asked for, where such are refused."""
         if self.unknown == "zeros":
             return
-        places = self._places_of(column.name, column.values, column.categories)
+        places = self._finder(column.name, column.categories)(column.values)
         if (unknown := places < 0).any():
             row = int(np.argmax(unknown))
             value = column.values.reshape(-1)[row]
