@@ -70,8 +70,9 @@ def get_job_weights(path: JobPath, query: WeightsQuery) -> Response:
     safetensors, npz, json: names and layout are those of the equal torch.nn.Sequential: "0.weight" (out, in), "0.bias", "2.weight", ...
     onnx: a graph for any runtime, opset 15; `inputs` (batch, ...) go in, or `inputs.NAME` of each column where a step makes new features
     of one; `outputs` come out, or `logits` and `probabilities`. bag_of_words has no operator there and is refused. python: a script that
-    needs numpy alone. The fitted preprocessing and the names of inputs and labels travel in every file. While a job runs or is paused it answers from its newest
-    checkpoint. The same parameters give the same bytes.
+    needs numpy alone. The fitted preprocessing and the names of inputs and labels travel in every file.
+
+    While a job runs or is paused it answers from its newest checkpoint. The same parameters give the same bytes.
     """
     format = _format(query.format)
     here = context()
