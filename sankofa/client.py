@@ -100,6 +100,30 @@ class Client:
         spec = {"dataset": self.dataset_id(data), "target": target, "network": layers, **options}
         return self.submit(spec, idempotency_key=idempotency_key)
 
+    def fork(
+        self,
+        job: Job | str,
+        *,
+        step: int | str = "last",
+        data: Dataset | Table | None = None,
+        network: Layers | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[TrainingOptions],
+    ) -> Job:
+        """Queue a job that goes on from another, which stays as it is; `epochs` are further ones.
+
+        step: "last", "best", or one that the job kept. data: other data, for fine-tuning. All that is left out is as it was there. Where
+        nothing but `epochs`, `early_stopping`, `max_seconds` or `metrics` is told, the run goes on bit for bit; else one of its own
+        begins with the parameters found there. `job.document["parent"]["continues"]` says which.
+        Raises InvalidRequest where the network does not fit, Conflict where the job has no parameters.
+        """
+        spec: dict[str, Any] = {"parent": {"job": job.id if isinstance(job, Job) else job, "step": step}, **options}
+        if data is not None:
+            spec["dataset"] = self.dataset_id(data)
+        if network is not None:
+            spec["network"] = {"layers": list(network)} if isinstance(network, Sequence) else network
+        return self.submit(spec, idempotency_key=idempotency_key)
+
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Queue the job that `spec` describes as the API takes it: dataset, target, network, ..."""
         response = self._connection.request("POST", "/v1/jobs", body=dict(spec), idempotency_key=idempotency_key)

@@ -104,7 +104,7 @@ class Slice:
         spec = ResolvedSpec.model_validate(claim.spec)
         self._compile(spec)
         trainer = Trainer(spec, TrainingData.prepare(spec, table))
-        if claim.slices > 1:
+        if claim.slices > 1 or claim.parent is not None:
             self._restore(trainer)
         self._lease.moved()
         return Training(trainer, Recorder(trainer), saved_step=trainer.step, saved_at=time.monotonic())
@@ -116,12 +116,16 @@ class Slice:
             self._insist(lambda: claims.note(self._store, self._claim, "kernels_compiled", {"seconds": round(seconds, 3)}))
 
     def _restore(self, trainer: Trainer) -> None:
-        newest = checkpoints.newest(self._store, self._claim.job_id)
+        newest, parent = checkpoints.newest(self._store, self._claim.job_id), self._claim.parent
+        if newest is None and parent is not None and parent["from_checkpoint"] is not None:
+            raise InvalidFile("what this job goes on from is damaged in the store")
         if newest is not None:
             _, _, data = newest
             try:
                 trainer.restore(checkpoint.decode(data))
             except (CheckpointMismatch, InvalidFile) as error:  # written by another version of ours
+                if parent is not None:
+                    raise InvalidFile(f"what this job goes on from cannot be used: {error}") from error
                 logger.warning("the checkpoint cannot be used, the job starts again", error=str(error))
         self._insist(lambda: claims.rewind(self._store, self._claim, trainer.step, trainer.epoch))
 

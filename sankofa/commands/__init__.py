@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from sankofa.commands import jobs, keys, predict, processes, requests, serve, tenants, train, watch, weights
+from sankofa.commands import fork, jobs, keys, predict, processes, requests, serve, tenants, train, watch, weights
 from sankofa.commands.demo import demo
 from sankofa.commands.exits import TABLE, Exit, exit_code
 from sankofa.errors import SankofaError
@@ -37,6 +37,7 @@ for command in (
     demo,
     serve.serve,
     train.train,
+    fork.fork,
     jobs.jobs,
     watch.watch,
     weights.weights,

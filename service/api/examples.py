@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 DATASET = "ds_01h455vb4pex5vsknk084sn02q"
+JOB = "job_01h455vb4pex5vsknk084sn02q"
 
 XOR_JOB: dict[str, Any] = {
     "dataset": DATASET,
@@ -27,6 +28,7 @@ JOBS = {
         "No more than must be said; the rest is chosen and echoed in `spec`",
         {"dataset": DATASET, "target": "y", "network": {"layers": [{"type": "dense", "units": 1}]}},
     ),
+    "continued": ("Ten more epochs of a job, exactly as if it had been asked for them at once", {"parent": {"job": JOB}, "epochs": 10}),
 }
 
 

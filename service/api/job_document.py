@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -68,6 +68,24 @@ class Result(BaseModel):
     last: Measured | None
 
 
+class ParentDocument(BaseModel):
+    """The job that another goes on from."""
+
+    model_config = ConfigDict(extra="forbid", title="Parent")
+
+    job: str
+    step: int = Field(description="Where it goes on.")
+    epoch: int = Field(description="The epochs that were complete there.")
+    continues: Literal["exactly", "parameters"] = Field(
+        description="exactly: the same run, bit for bit, with more epochs; steps and epochs count on. parameters: a run of its own, that "
+        "begins with the parameters found there."
+    )
+    further_epochs: int = Field(description="How many epochs were asked for beyond that.")
+    from_checkpoint: int | None = Field(
+        description="The step of the checkpoint that it begins with: what lies before `step` is gone through again. Null: its seed."
+    )
+
+
 class JobDocument(BaseModel):
     """A job."""
 
@@ -93,6 +111,7 @@ class JobDocument(BaseModel):
     slices: int = Field(description="How often a worker took it.")
     trained_seconds: float
     result: Result | None = Field(description="Once it has ended with parameters.")
+    parent: ParentDocument | None = Field(description="The job that it goes on from.")
     spec: ResolvedSpec = Field(description="What is trained, with every default written in.")
     links: dict[str, str]
 
@@ -124,10 +143,12 @@ def document(detail: JobDetail) -> dict[str, Any]:
         "slices": job.slices,
         "trained_seconds": round(job.trained_seconds, 3),
         "result": _result(detail.snapshots),
+        "parent": job.parent,
         "spec": detail.spec,
         "links": {
             "self": address,
             "dataset": f"/v1/datasets/{job.dataset_id}",
+            **({} if job.parent is None else {"parent": f"/v1/jobs/{job.parent['job']}"}),
             **{part: f"{address}/{part}" for part in PARTS},
             **{action.value: f"{address}/{action}" for action in actions},
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from service.api.job_document import JobDocument, document
 from service.api.long_poll import IF_NONE_MATCH, PREFER, preferred_wait_seconds, until_changed
 from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
 from service.api.parameters import JobPath, Page, cursor, known_id, pattern
+from service.api.parents import Parent, ParentBody, lineage, parent_of, start_of
 from service.api.problems import Refusal
 from service.api.uploads import Name
 from service.settings import Settings
@@ -33,6 +35,7 @@ from service.store import idempotency as keys
 from service.store import jobs as stored
 from service.store.errors import NotFound
 from service.store.jobs import NewJob
+from service.store.models import Dataset
 from service.store.states import TERMINAL, Action, State
 
 resource = blueprint("jobs", "Trainings: what was asked for, how far it is, what came out.", "/v1/jobs")
@@ -62,12 +65,20 @@ TagValue = Annotated[
     Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | bool | int | float | None,
     WrapValidator(_a_tag),
 ]
+
+
+def _may_inherit(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["parent"], "properties": {"parent": {"type": "object"}}}]
+
+
 JOB = {"Location": "Where the job is.", "ETag": "The sha256 of this answer."}
 NO_JOB = "There is no such job."
 
 
 class JobBody(TrainingSpec):
-    """A training, and the dataset it is for."""
+    """A training, and the dataset it is for. With a `parent` all that is left out is as it was there."""
+
+    model_config = ConfigDict(json_schema_extra=_may_inherit)
 
     dataset: str = Field(description="The dataset's id.")
     name: Name | None = Field(None, description="What to call the job.")
@@ -75,6 +86,18 @@ class JobBody(TrainingSpec):
         default_factory=dict, max_length=MOST_TAGS, description="Words of your own."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first; waiting 10 minutes counts as one more.")
+    parent: ParentBody | None = Field(None, description="The job to go on from. `epochs` are then further ones.")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job that is asked for, resolved. exactly: it goes on with the run of its parent, bit for bit."""
+
+    body: JobBody
+    spec: ResolvedSpec
+    dataset: Dataset
+    parent: Parent | None
+    exactly: bool
 
 
 class JobList(BaseModel):
@@ -99,7 +122,8 @@ class JobsQuery(Page):
         202: json_answer(JobDocument, "The job; it is queued.", headers=JOB),
         **refusals(
             _400="The body is not JSON.",
-            _404="There is no such dataset, and that is all that is wrong.",
+            _404="There is no such dataset, and that is all that is wrong; or no such parent, or it kept nothing of that step.",
+            _409="The parent has no parameters yet, or kept none.",
             _413="The body is larger than the server takes.",
             _415="The body is not application/json.",
             _422="Something in the spec is wrong: `errors` names every fault.",
@@ -115,15 +139,26 @@ def create_job() -> Response:
     The spec is checked and resolved before it is accepted: every default is written into it, sizes and memory are computed and held
     against the limits. Anything wrong with it is said at once, and then nothing is written. `inputs` defaults to every column but the
     target; several scalar columns are laid side by side. A missing `loss` is chosen from the target.
+
+    With a `parent` the job goes on from another, which stays as it is. All that is left out is as it was there, and `epochs` are further
+    ones (left out: those that the parent had left, else as many as it had). Where nothing but `epochs`, `early_stopping`, `max_seconds`
+    or `metrics` is other than there, the run goes on bit for bit, as if it had been asked for more epochs at once; an epoch that was
+    begun counts as the first further one. With anything else changed, other data, or from `best`, it begins a run of its own with the
+    parameters found there (fine-tuning); the network must have the same parameters, and preprocessing is fitted to its own data. The
+    `parent` of the answer says which.
     """
     here = context()
     once = idempotency.once(hashlib.sha256(request.get_data()).hexdigest())
     made = once and keys.earlier(here.store, tenant_id(), once)
     if not made:
-        body, spec = resolved(here, request.get_json())
+        asked = resolved(here, request.get_json())
+        body, spec, parent = asked.body, asked.spec, asked.parent
         new = NewJob(
             tenant_id=tenant_id(),
             dataset_id=body.dataset,
+            parent=lineage(parent, spec, asked.exactly) if parent else None,
+            start=start_of(here, parent, asked.exactly) if parent else None,
+            fingerprint=parent.detail.job.fingerprint if parent and asked.exactly else None,
             spec=spec.model_dump(mode="json"),
             steps=spec.sizes.steps,
             epochs=spec.epochs,
@@ -231,12 +266,13 @@ def _ask(path: JobPath, action: Action) -> Response:
     return answer(body, 202 if changed else 200, ETag=etag(body), Location=f"/v1/jobs/{path.job_id}")
 
 
-def resolved(here: Context, document: dict[str, Any]) -> tuple[JobBody, ResolvedSpec]:
-    """The body, and its spec with every default written in.
+def resolved(here: Context, document: dict[str, Any]) -> Asked:
+    """What a body asks for, with every default written in; nothing is written.
 
-    Raises InvalidSpec with all faults, of shape and of sense; Refusal (404) where the dataset is all that is wrong.
+    Raises InvalidSpec with all faults, of shape and of sense; Refusal (404) where the dataset is all that is wrong, or the parent is.
     """
-    body, unread, faults = read_spec(JobBody, document, dataset="")
+    parent = None if document.get("parent") is None else parent_of(here, tenant_id(), document["parent"])
+    body, unread, faults = read_spec(JobBody, (parent.inherited() if parent else {}) | document, dataset="")
     found = list(faults)
     dataset, columns, rows = None, list[ColumnInfo](), 1
     if "dataset" in unread:
@@ -248,14 +284,22 @@ def resolved(here: Context, document: dict[str, Any]) -> tuple[JobBody, Resolved
         except NotFound as error:
             unread |= OF_THE_DATA
             found.append(Fault("/dataset", "not_found", str(error), "the id of a dataset", error.identifier))
+    of_data = partial(values, here.store, dataset) if dataset else None
     try:
-        of_data = partial(values, here.store, dataset) if dataset else None
-        return body, resolve(body, columns, rows, limits(here.settings), unread=unread, values=of_data)
+        spec = resolve(body, columns, rows, limits(here.settings), unread=unread, values=of_data)
     except InvalidSpec as refused:
         found += refused.faults
-    if [fault.code for fault in found] == ["not_found"]:
-        raise Refusal(404, "not_found", found[0].message, faults=found)
-    raise InvalidSpec(found[:MAX_FAULTS])
+        if [fault.code for fault in found] == ["not_found"]:
+            raise Refusal(404, "not_found", found[0].message, faults=found) from None
+        raise InvalidSpec(found[:MAX_FAULTS]) from None
+    assert dataset is not None, "without one, resolve refuses"
+    exactly = parent is not None and parent.goes_on_exactly(spec, dataset)
+    if parent:
+        if exactly:
+            body = body.model_copy(update={"epochs": parent.epoch + body.epochs})
+            spec = resolve(body, columns, rows, limits(here.settings), values=of_data)
+        parent.check(spec, dataset, exactly)
+    return Asked(body, spec, dataset, parent, exactly)
 
 
 def limits(settings: Settings) -> Limits:

@@ -47,14 +47,21 @@ def save(store: Store, claim: Claim, step: int, epoch: int, data: bytes, between
     blobs.remove(store, removed.values())
 
 
-def newest(store: Store, job_id: str) -> tuple[int, int, bytes] | None:
-    """(step, epoch, bytes) of the newest checkpoint whose bytes are whole, or None."""
+def newest(store: Store, job_id: str, until: int | None = None) -> tuple[int, int, bytes] | None:
+    """(step, epoch, bytes) of the newest checkpoint whose bytes are whole, not beyond the step `until`; or None."""
+    kept = sa.select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())
     with store.read() as session:  # one moment: a worker that saves meanwhile may delete what was the newest
-        for row in session.scalars(sa.select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())).all():
+        for row in session.scalars(kept if until is None else kept.where(Checkpoint.step <= until)).all():
             data = blobs.read_whole(session, row.blob_id)
             if hashlib.sha256(data).hexdigest() == row.digest:
                 return row.step, row.epoch, data
     return None
+
+
+def steps(store: Store, job_id: str) -> Sequence[int]:
+    """Where the job has checkpoints, ascending."""
+    with store.read() as session:
+        return session.scalars(sa.select(Checkpoint.step).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step)).all()
 
 
 def steps_to_keep(steps: Iterable[int]) -> set[int]:

@@ -35,6 +35,7 @@ class Claim:
     spec: Mapping[str, Any]
     step: int  # the job's last recorded step
     slices: int  # claims of this job so far, this one included
+    parent: Mapping[str, Any] | None = None  # the job it goes on from
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def _claim(store: Store, claim_id: str, worker_id: str, fingerprint: str, lease_
 
 def _as_claim(connection: sa.Connection, job: sa.Row[Any]) -> Claim:
     spec = connection.scalar(_SPEC, {"of_job": job.id})
-    return Claim(job.id, job.fence, job.tenant_id, job.dataset_id, spec or {}, job.step, job.slices)
+    return Claim(job.id, job.fence, job.tenant_id, job.dataset_id, spec or {}, job.step, job.slices, job.parent)
 
 
 def _leave(

@@ -14,7 +14,7 @@ from service.store.database import Store
 from service.store.errors import IllegalAction, NotFound
 from service.store.idempotency import Created, Once
 from service.store.ids import new_id
-from service.store.models import Job, JobSpec, Snapshot, Tenant
+from service.store.models import Checkpoint, Job, JobSpec, Snapshot, Tenant
 from service.store.states import REACHED, REQUESTED, TERMINAL, Action, State, allowed_actions
 
 # Built once: clients poll with them, and building a statement takes longer than asking it.
@@ -43,8 +43,23 @@ _PLACES = _places()
 
 
 @dataclass(frozen=True)
+class Start:
+    """A checkpoint that a new job begins with; its blob is already written."""
+
+    step: int
+    epoch: int
+    digest: str
+    bytes: int
+    blob_id: str
+
+
+@dataclass(frozen=True)
 class NewJob:
-    """A job whose spec has been resolved."""
+    """A job whose spec has been resolved.
+
+    parent: what is shown of the job it goes on from. start: what it begins with; None: with its seed. fingerprint: of the environment
+    that trained the parent, where the bits are to go on.
+    """
 
     tenant_id: str
     dataset_id: str
@@ -56,6 +71,9 @@ class NewJob:
     tags: dict[str, Any] | None = None
     priority: int = 0
     parameters: int = 0
+    parent: dict[str, Any] | None = None
+    start: Start | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,9 +118,12 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
             "slices": 0,
             "losses": 0,
             "event_seq": 1,
-            "step": 0,
+            "fingerprint": new.fingerprint,
+            "parent": new.parent,
+            "revision": 0,
+            "step": new.start.step if new.start else 0,
             "steps": new.steps,
-            "epoch": 0,
+            "epoch": new.start.epoch if new.start else 0,
             "epochs": new.epochs,
             "trained_seconds": 0.0,
             "progress": {},
@@ -110,6 +131,8 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
         job, connection = Job(**columns), session.connection()
         connection.execute(_ADD_JOB, columns)
         connection.execute(_ADD_SPEC, {"job_id": job.id, "spec": new.spec})
+        if new.start:
+            connection.execute(sa.insert(Checkpoint), {"job_id": job.id, "created_at": now, **vars(new.start)})
         events.add(connection, job.id, 1, now, "state", {"state": State.QUEUED})
         audit.record(connection, now, "job.create", job.id, new.tenant_id, name=new.name, kind=new.kind, dataset=new.dataset_id)
         return Created(job.id, answer(JobDetail(job, new.spec, snapshots=(), **_place(connection, [job], now)[job.id])))

@@ -59,6 +59,15 @@ def test_train_uploads_queues_and_says_so(use: Use, spec: str, table: str, capsy
     assert "job_1  queued" in capsys.readouterr().out
 
 
+def test_fork_says_where_it_goes_on_and_how(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    parent = {"job": "job_1", "step": 20, "epoch": 2, "continues": "exactly", "further_epochs": 5, "from_checkpoint": 10}
+    service = use(Answer(202, job_document("queued", id="job_2", parent=parent)))
+    changes = '{"metrics": ["f1"]}'
+    assert run(["fork", "job_1", "--epochs", "5", "--step", "20", "--data", "ds_9", "--changes", changes]) == Exit.DONE
+    assert service.requests[0].json == {"parent": {"job": "job_1", "step": 20}, "epochs": 5, "dataset": "ds_9", "metrics": ["f1"]}
+    assert "step 20 of job_1, bit for bit, for 5 further epochs" in capsys.readouterr().out
+
+
 def test_train_with_json_says_one_document(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     use(Answer(202, job_document("queued")))
     assert run(["train", spec, "--data", "ds_1", "--json"]) == Exit.DONE

@@ -131,7 +131,7 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
             if "example" in media:
                 shown.append(media["example"])
             for body in shown:
-                sending = {"data": body} if isinstance(body, str) else {"json": _with_dataset(body, dataset)}
+                sending = {"data": body} if isinstance(body, str) else {"json": _with_ids(body, dataset, job)}
                 response = service.api(method.upper(), address, headers={"Content-Type": kind}, **sending)
                 assert response.status_code in (200, 201, 202), response.text
                 sent += 1
@@ -139,8 +139,11 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
     assert sent == 3 + len(examples.JOBS) + len(examples.NETWORKS) + 2 + administered
 
 
-def _with_dataset(body: Any, dataset: str) -> Any:
-    return {**body, "dataset": dataset} if isinstance(body, dict) and body.get("dataset") == examples.DATASET else body
+def _with_ids(body: Any, dataset: str, job: str) -> Any:
+    if not isinstance(body, dict):
+        return body
+    body = {**body, "parent": {**body["parent"], "job": job}} if "parent" in body else body
+    return {**body, "dataset": dataset} if body.get("dataset") == examples.DATASET else body
 
 
 def test_the_document_is_sent_once(service: Service) -> None:
