@@ -50,7 +50,9 @@ def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits(), may_miss:
     try:
         dialect = sniff(first.lines, limits) if first else None
     except csv.Error:
-        raise _unclosed_quote(1) from None
+        assert first is not None, "else nothing was looked at"
+        at, header = next((at, line) for at, line in enumerate(first.lines, 1) if line.strip())
+        raise _overlong(at, header) from None
     if first is None or dialect is None:
         raise InvalidData(Fault("", "empty", "expected a header and rows of data, got an empty file", "rows of data", "an empty file"))
     faults = Faults()
@@ -133,7 +135,16 @@ class _Reader:
 
     def _read_rows(self, lines: Iterable[str], first_line: int) -> None:
         """Reads lines with the csv module: the slow way, which is always right."""
-        reader = cells_of(chain((line + "\n" for line in lines), [_LAST_LINE]), self.dialect.delimiter)
+        latest = ""
+
+        def ended() -> Iterator[str]:
+            nonlocal latest
+            for latest in lines:
+                yield latest + "\n"
+            latest = _LAST_LINE
+            yield latest
+
+        reader = cells_of(ended(), self.dialect.delimiter)
         closed, read_on_rows = False, _READ_ON_ROWS
         while not closed:
             try:
@@ -141,7 +152,7 @@ class _Reader:
             except csv.Error:
                 batch = []
             if not batch:
-                raise _unclosed_quote(first_line + reader.line_num - 1)
+                raise _overlong(first_line + reader.line_num - 1, latest)
             closed = batch[-1][1] == [_LAST_LINE]
             self._take_rows([(line, row) for line, row in batch if not is_blank(row) and row != [_LAST_LINE]])
             if self._is_faulty:
@@ -215,6 +226,13 @@ class _Reader:
         return (Column(reader.name, array, reader.categories()) for reader, array in zip(self.columns, values, strict=True))
 
 
-def _unclosed_quote(line: int) -> InvalidData:
+def _overlong(line: int, text: str) -> InvalidData:
+    """The refusal of a cell that goes on beyond what the csv module takes; `text` is the line where that was seen."""
+    longest = csv.field_size_limit()
+    if '"' not in text and len(text) > longest:
+        most = f"at most {longest:,} characters in a cell"
+        return InvalidData(
+            Fault("", "long_cell", f"line {line}: expected {most}, got more; shorten it or leave its column out", most, "more")
+        )
     message = f"line {line}: a cell in double quotes goes on for too long; is its closing quote missing?"
     return InvalidData(Fault("", "unclosed_quote", message, "a closing quote"))

@@ -127,6 +127,10 @@ def test_a_damaged_gzip_file_is_refused(damage):
         ("a;b\n1,5;2\n2,5;3", 'row 1 (line 2), column "a": expected a number with a decimal point, got "1,5" (and 1 more in this column); '
                               "write 1.5 instead of 1,5"),
         ('a,b\n1,"x\n2,y\n', "line 4: a cell in double quotes goes on for too long; is its closing quote missing?"),
+        ("\n" + "h" * 300_000 + ",b\n1,2\n",
+         "line 2: expected at most 131,072 characters in a cell, got more; shorten it or leave its column out"),
+        ("a,b\n1,x\n2," + "x" * 300_000 + "\n3,y",
+         "line 3: expected at most 131,072 characters in a cell, got more; shorten it or leave its column out"),
         ('a,b\n1,x\n2,"' + "x" * 200_000 + '"\n', "line 3: a cell in double quotes goes on for too long; is its closing quote missing?"),
         ("a\nx\n1\0\n", 'row 2 (line 3), column "a": expected text, got "1\\u0000"; take the NUL characters out'),
         (b"a,b\n1,2\n1,caf\xe9\n", "line 3: expected UTF-8 text, got the byte 0xe9; save the file as UTF-8"),
