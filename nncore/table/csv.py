@@ -51,8 +51,8 @@ def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits(), may_miss:
         dialect = sniff(first.lines, limits) if first else None
     except csv.Error:
         assert first is not None, "else nothing was looked at"
-        at, header = next((at, line) for at, line in enumerate(first.lines, 1) if line.strip())
-        raise _overlong(at, header) from None
+        number, line = next((number, line) for number, line in enumerate(first.lines, 1) if line.strip())
+        raise _overlong(number, line) from None
     if first is None or dialect is None:
         raise InvalidData(Fault("", "empty", "expected a header and rows of data, got an empty file", "rows of data", "an empty file"))
     faults = Faults()
