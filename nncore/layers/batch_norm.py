@@ -26,7 +26,7 @@ from nncore.errors import Fault, InvalidSpec
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
 from nncore.layers.layer_norm import Epsilon, affine_places
-from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import FIRST_ROW, ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
@@ -63,7 +63,7 @@ class BatchNorm(Layer):
         weight, bias = affine_places(self, plan, module, (channels,))
         running_mean = plan.statistic(f"{module}.running_mean", (channels,), 0.0, self.running_mean)
         running_var = plan.statistic(f"{module}.running_var", (channels,), 1.0, self.running_var)
-        epsilon, kept = plan.constant(self.epsilon), plan.batch_workspace(5 * channels)
+        epsilon, kept = plan.constant(self.epsilon), plan.batch_workspace(7 * channels)
         if not plan.training:
             statistics = (running_mean.at, running_var.at, kept, channels, area, epsilon)
             plan.forward.append((batch_norm_in_use, x.at, weight[0], bias[0], y.at, *statistics))
@@ -72,7 +72,10 @@ class BatchNorm(Layer):
             return y
         plan.forward.append((batch_norm_forward, x.at, weight[0], bias[0], y.at, kept, channels, area, epsilon))
         plan.backward.append([(batch_norm_backward, x.at, x.gradient, *weight, bias[1], y.gradient, kept, channels, area)])
-        plan.update.append((follow, running_mean.at, running_var.at, kept, channels, area, plan.constant(self.momentum, 1 - self.momentum)))
+        plan.forward.append(
+            (follow, running_mean.at, running_var.at, kept, channels, area, plan.constant(self.momentum, 1 - self.momentum))
+        )
+        plan.update.append((keep, running_mean.at, running_var.at, kept, channels))
         return y
 
 
@@ -175,14 +178,24 @@ def batch_norm_backward(op: Op, arena: Array, integers: Array) -> None:
 
 @kernel
 def follow(op: Op, arena: Array, integers: Array) -> None:
-    """The running statistics move towards those of the batch. It belongs to the update: a step that diverges leaves them as they were."""
+    """What the running statistics will be: moved towards those of every batch of the step, one after the other."""
     mean_at, variance_at, kept_at, channels, area, momentum_at = op[:6]
-    kind, count = arena.dtype.type, integers[ROWS] * area
+    kind, count, first = arena.dtype.type, integers[ROWS] * area, integers[FIRST_ROW] == 0
     part, stay, unbiased = arena[momentum_at], arena[momentum_at + 1], kind(count) / kind(max(count - 1, 1))
-    mean, variance, kept = view(arena, mean_at, channels), view(arena, variance_at, channels), view(arena, kept_at, 2, channels)
+    kept = view(arena, kept_at, 7, channels)
+    mean, variance = view(arena, mean_at, channels), view(arena, variance_at, channels)
     for j in range(channels):
-        mean[j] = stay * mean[j] + part * kept[0, j]
-        variance[j] = stay * variance[j] + part * unbiased * kept[1, j]
+        kept[5, j] = stay * (mean[j] if first else kept[5, j]) + part * kept[0, j]
+        kept[6, j] = stay * (variance[j] if first else kept[6, j]) + part * unbiased * kept[1, j]
+
+
+@kernel
+def keep(op: Op, arena: Array, integers: Array) -> None:
+    """It belongs to the update: a step that diverges leaves the running statistics as they were."""
+    mean_at, variance_at, kept_at, channels = op[:4]
+    mean, variance, kept = view(arena, mean_at, channels), view(arena, variance_at, channels), view(arena, kept_at, 7, channels)
+    for j in range(channels):
+        mean[j], variance[j] = kept[5, j], kept[6, j]
 
 
 @kernel

@@ -51,6 +51,27 @@ def test_training_and_use_are_those_of_torch_over_several_steps(
     np.testing.assert_allclose(step.evaluated()[1], model(inputs).detach().numpy(), rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.oracle
+def test_every_batch_of_an_accumulated_step_moves_the_running_statistics(job: Any, blobs: Any) -> None:
+    torch = pytest.importorskip("torch", reason="no torch")
+    spec = {
+        "batch_size": 8,
+        "accumulate": 3,
+        "shuffle": False,
+        "dtype": "float64",
+        "epochs": 2,
+        "optimizer": SGD | {"learning_rate": 1e-300},
+    }
+    trainer = Trainer(*job(blobs, inputs=["x"], target="y", network=[{"type": "batch_norm"}, {"type": "dense", "units": 3}], **spec))
+    list(trainer.run())
+    model = torch.nn.BatchNorm1d(2).double()
+    for first in [*range(0, 50, 8)] * 2:
+        model(torch.tensor(blobs["x"][first : first + 8], dtype=torch.float64))
+    found = trainer.artifact("last").parameters
+    np.testing.assert_allclose(found["0.running_mean"], model.running_mean.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(found["0.running_var"], model.running_var.numpy(), rtol=1e-12)
+
+
 def test_each_feature_has_mean_0_and_variance_1_over_the_batch(one_step: Any) -> None:
     """Through the loss: with targets of 0, the mean of y^2 is that variance."""
     step = step_of(one_step, (2, 3, 4), epsilon=1e-12)
