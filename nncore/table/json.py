@@ -16,6 +16,7 @@ import numpy as np
 from nncore.errors import Fault, InvalidData
 from nncore.faults import Faults, pointer, short
 from nncore.table.column import Column
+from nncore.table.encoded import read_encoded
 from nncore.table.limits import TableLimits
 from nncore.table.missing import NO_COLUMN
 from nncore.table.names import name_faults
@@ -36,8 +37,9 @@ def read_columns(
     """The table of {"name": [row, row, ...], ...}.
 
     A row is a number, a boolean (0 or 1), a text (the column becomes a category), or a list of numbers nested as deep as
-    MAX_DEPTH, in every row of the same shape. may_miss: columns of numbers in which a null is kept as NaN.
-    Raises InvalidData with every fault found; pointers begin at a column's name and count rows from 0, messages count rows from 1.
+    MAX_DEPTH, in every row of the same shape. Numbers may also come packed: see encoded.py.
+    may_miss: columns of numbers in which a null is kept as NaN. Raises InvalidData with every fault found; pointers begin at a column's
+    name and count rows from 0, messages count rows from 1.
     """
     if not isinstance(columns, Mapping) or not columns:
         got = short(columns) if not isinstance(columns, Mapping) else "none"
@@ -48,6 +50,7 @@ def read_columns(
     faults.extend(name_faults(list(columns), limits))
     read = [_read_column(name, rows, limits, name in may_miss, faults) for name, rows in columns.items()] if not faults else []
     lengths = {name: len(rows) for name, rows in columns.items() if isinstance(rows, list)}
+    lengths |= {column.name: len(column.values) for column in read if column is not None}
     if len(set(lengths.values())) > 1:
         usual = Counter(lengths.values()).most_common(1)[0][0]
         for name, length in lengths.items():
@@ -68,6 +71,8 @@ def read_columns(
 def _read_column(name: str, rows: Any, limits: TableLimits, may_miss: bool, faults: Faults) -> Column | None:
     """The column, or None with the reasons in `faults`."""
     called = f"column {short(name)}"
+    if isinstance(rows, dict):
+        return read_encoded(name, rows, limits, faults, may_miss=may_miss)
     if not isinstance(rows, list) or not rows:
         got = "an empty list" if rows == [] else short(rows)
         faults.add(pointer(name), "no_rows", f"{called}: expected a list of rows, got {got}", expected="a list of rows", got=got)
