@@ -11,8 +11,46 @@ from nncore.network import NetworkSpec
 from tests.nncore.test_gradients import NETWORKS, input_shape
 
 DENSE_STEP = [{"type": "dense", "units": 5, "activation": "step"}, {"type": "dense", "units": 2}]
+# Networks as users have them, with the shape of their items.
+WHOLE: dict[str, tuple[tuple[int, ...], list[dict[str, Any]]]] = {
+    "whole-pictures": (
+        (1, 12, 12),
+        [
+            {"type": "conv2d", "filters": 4, "kernel_size": 3, "padding": "same", "use_bias": False},
+            {"type": "batch_norm"},
+            {"type": "activation", "activation": "relu"},
+            {"type": "max_pool", "kernel_size": 2},
+            {"type": "residual", "layers": [{"type": "conv2d", "filters": 4, "kernel_size": 3, "padding": 1, "activation": "gelu"}]},
+            {"type": "conv2d", "filters": 6, "kernel_size": 3, "stride": 2, "groups": 2, "activation": "silu"},
+            {"type": "global_pool", "kind": "average"},
+            {"type": "dropout", "rate": 0.3},
+            {"type": "dense", "units": 10},
+        ],
+    ),
+    "whole-sequences": (
+        (20, 3),
+        [
+            {"type": "lstm", "units": 5, "output": "all", "bidirectional": True},
+            {"type": "layer_norm"},
+            {"type": "gru", "units": 4, "bidirectional": True},
+            {"type": "dense", "units": 6, "activation": "selu"},
+            {"type": "parallel", "merge": "add", "branches": [[], [{"type": "dense", "units": 6, "activation": "tanh"}]]},
+            {"type": "dense", "units": 1},
+        ],
+    ),
+    "whole-texts": (
+        (9,),
+        [
+            {"type": "embedding", "vocabulary": 30, "dimensions": 8, "padding_index": 0},
+            {"type": "rnn", "units": 6, "output": "all"},
+            {"type": "mean_over_sequence"},
+            {"type": "dense", "units": 3},
+        ],
+    ),
+}
 EVERY_NETWORK: dict[str, list[dict[str, Any]]] = {
     **NETWORKS,
+    **{name: layers for name, (_, layers) in WHOLE.items()},
     "activation-step": DENSE_STEP,
     "nothing-to-do": [{"type": "dropout", "rate": 0.5}],
     "picture": [
@@ -94,7 +132,8 @@ def _same(count: int, offset: float, scale: float) -> dict[str, list[float]]:
 
 def artifact_and_inputs(name: str, dtype: str, rows: int = 6, **changed: Any) -> tuple[Artifact, np.ndarray]:
     """The network with random parameters, and inputs (rows, *input_shape) in its dtype."""
-    network, shape = NetworkSpec.model_validate({"layers": EVERY_NETWORK[name]}), input_shape(name)
+    network = NetworkSpec.model_validate({"layers": EVERY_NETWORK[name]})
+    shape = WHOLE[name][0] if name in WHOLE else input_shape(name)
     random = np.random.default_rng(sum(name.encode()))
     parameters = {info.name: random.uniform(-0.8, 0.8, info.shape).astype(dtype) for info in network.parameters(shape)}
     parameters |= {name: np.abs(values) + 0.3 for name, values in parameters.items() if name.endswith(".running_var")}

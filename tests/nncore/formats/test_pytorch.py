@@ -13,7 +13,7 @@ from nncore.errors import InvalidFile, InvalidSpec
 from nncore.formats import pytorch
 from nncore.network import NetworkSpec
 from nncore.predictor import Predictor
-from tests.nncore.formats.networks import artifact_and_inputs
+from tests.nncore.formats.networks import WHOLE, artifact_and_inputs
 from tests.nncore.test_gradients import NETWORKS
 
 
@@ -30,7 +30,7 @@ def equal_model(torch_network: Any) -> Any:
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *WHOLE])
 def test_our_weights_load_into_the_equal_torch_model(name: str, equal_model: Any) -> None:
     torch, load = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch").load
     artifact, inputs = artifact_and_inputs(name, "float64")
@@ -43,7 +43,7 @@ def test_our_weights_load_into_the_equal_torch_model(name: str, equal_model: Any
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *WHOLE])
 def test_what_torch_saved_answers_here_as_it_did_there(name: str, dtype: str, equal_model: Any) -> None:
     torch, save = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch").save
     artifact, inputs = artifact_and_inputs(name, dtype)

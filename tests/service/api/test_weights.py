@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nncore.formats import FORMATS
@@ -137,3 +138,37 @@ def test_a_cancelled_job_kept_nothing(service: Service) -> None:
     service.api.post(f"/v1/jobs/{job}/cancel")
     answer = service.api.get(f"/v1/jobs/{job}/weights")
     assert (answer.status_code, answer.json["state"]) == (409, "cancelled")
+
+
+ROWS = [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
+def test_the_script_answers_as_predictions_do(service: Service, weights: str) -> None:
+    expected = service.api.post(weights.replace("weights", "predict"), json={"inputs": ROWS}).json
+    space: dict[str, Any] = {"__name__": "script"}
+    exec(service.api.get(f"{weights}?format=python").get_data(as_text=True), space)
+    answers = {name: values.tolist() for name, values in space["predict"](ROWS).items()}
+    assert answers["labels"] == expected["labels"]
+    assert answers["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+
+
+@pytest.mark.oracle
+def test_the_graph_answers_as_predictions_do(service: Service, weights: str) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime")
+    expected = service.api.post(weights.replace("weights", "predict"), json={"inputs": ROWS}).json
+    session = runtime.InferenceSession(service.api.get(f"{weights}?format=onnx").get_data(), providers=["CPUExecutionProvider"])
+    logits, probabilities = session.run(["logits", "probabilities"], {"inputs": np.array(ROWS, np.float32)})
+    np.testing.assert_allclose(logits, expected["outputs"], atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected["probabilities"], atol=1e-6)
+
+
+def test_a_step_that_a_graph_cannot_express_is_refused_with_the_way_out(service: Service) -> None:
+    columns = {"text": ["good film", "bad film", "good play", "bad play"], "y": [1, 0, 1, 0]}
+    layers = [{"type": "dense", "units": 1}]
+    dataset = service.api.post("/v1/datasets", json={"columns": columns}).json["id"]
+    job = service.job(dataset=dataset, network={"layers": layers}, inputs=["text"], preprocess=[{"type": "bag_of_words", "size": 8}])
+    service.work()
+    refused = service.api.get(f"/v1/jobs/{job}/weights?format=onnx")
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "not_exported")
+    assert "take the format python" in refused.json["errors"][0]["message"]
+    assert service.api.get(f"/v1/jobs/{job}/weights?format=python").status_code == 200
