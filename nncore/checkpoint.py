@@ -136,6 +136,7 @@ class Snapshot(NamedTuple):
     loss: float | None
     metrics: dict[str, float]
     validation_loss: float | None
+    tables: dict[str, Any]
 
 
 def in_use(spec: ResolvedSpec, learned: np.ndarray, optimizer_state: np.ndarray) -> np.ndarray:
@@ -160,4 +161,4 @@ def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Li
             report = {"loss": loss_sum / row_sum, "metrics": {}, "validation_loss": None}
         report = report | {"step": step, "epoch": epoch}
     artifact = artifact_of(spec, content["preprocessing"], vector)
-    return Snapshot(artifact, *(report[name] for name in Snapshot._fields[1:]))
+    return Snapshot(artifact, *(report[name] for name in Snapshot._fields[1:-1]), report.get("tables") or {})

@@ -7,13 +7,13 @@ How it is cut changes no bit: the sums grow block after block, in float64.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
-from nncore.metrics import METRICS
+from nncore.metrics import METRICS, TABLES
 
 if TYPE_CHECKING:
     from nncore.data import TrainingData
@@ -66,6 +66,11 @@ class EpochEvaluation:
         return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM]) if self._sums[ROW_SUM] else 0.0  # every row was ignored
 
     def metrics(self) -> dict[str, float]:
-        """The metrics that were asked for."""
+        """The metrics that were asked for, as far as they are a number."""
         outputs, expected = self._outputs[self._counted], self._expected[self._counted]
-        return {name: METRICS[name].compute(outputs, expected) for name in self._metrics}
+        return {name: metric.compute(outputs, expected) for name in self._metrics if (metric := METRICS.get(name))}
+
+    def tables(self) -> dict[str, Any]:
+        """Those that are more, as JSON."""
+        outputs, expected = self._outputs[self._counted], self._expected[self._counted]
+        return {name: table.compute(outputs, expected) for name in self._metrics if (table := TABLES.get(name))}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_RECORDED = ("step", "epoch", "epoch_ended", "loss", "validation_loss", "metrics", "is_best", "learning_rate")
+_RECORDED = ("step", "epoch", "epoch_ended", "loss", "validation_loss", "metrics", "is_best", "learning_rate", "tables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Report:
     loss: mean training loss of the rows seen in the present epoch (in the one that ended, if it ended).
     validation_loss, metrics: at epoch ends only; of the validation rows, or metrics of the training rows when none are held out.
     is_best: the epoch that ended is the best so far. seconds: of training and evaluation in this trainer; not part of its state.
-    learning_rate: of the last update, its schedule applied; None before the first.
+    learning_rate: of the last update, its schedule applied; None before the first. tables: of the same rows as the metrics, those asked
+    for that are no single number, as JSON (see nncore/metrics/tables.py).
     """
 
     step: int
@@ -30,6 +31,7 @@ class Report:
     is_best: bool = False
     seconds: float = 0.0
     learning_rate: float | None = None
+    tables: dict[str, Any] = field(default_factory=dict)
 
     @property
     def judged_by(self) -> float:

@@ -232,14 +232,14 @@ class Trainer:
             raise Diverged(self.step, self._epoch, "validation loss")
         judged = loss if validation_loss is None else validation_loss
         is_best = self._best is None or self._is_better(judged, self._best.judged_by)
-        metrics, rate = self._evaluation.metrics(), self._learning_rate()
+        metrics, tables, rate = self._evaluation.metrics(), self._evaluation.tables(), self._learning_rate()
         self._epoch += 1
         self._begin_epoch()
         self._follow_plateau(judged)
         least = self.spec.early_stopping.min_delta if self.spec.early_stopping else 0.0
         if self._improved is None or self._is_better(judged, self._improved[1], by=least):
             self._improved = self._epoch, judged
-        report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds, rate)
+        report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds, rate, tables)
         if is_best:
             self._best = report
             self._best_parameters[:] = self._machine.learned

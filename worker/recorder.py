@@ -29,8 +29,13 @@ class Recorder:
     def add(self, report: Report) -> None:
         """Keep what the report says of its epoch, and how far the job is."""
         values = reported(report)
-        self._values = {**self._values, **values} if report.epoch_ended else {**self._values, "loss": values["loss"]}
+        self._values = (
+            {**self._values, **values}
+            if report.epoch_ended
+            else {**self._values, "loss": values["loss"], "learning_rate": values["learning_rate"]}
+        )
         if report.epoch_ended and (report.epoch % self._every_epochs == 0 or self._trainer.finished):
+            del values["tables"]  # the job tells those of its newest report, its snapshots their own
             self._waiting.append(Metric(report.step, report.epoch, values))
 
     @property
@@ -59,7 +64,9 @@ class Recorder:
 def reported(found: Report | Snapshot) -> dict[str, Any]:
     """What the API shows of a report, with None where a number is NaN or infinite, which JSON cannot say."""
     metrics = {name: _finite(value) for name, value in found.metrics.items()}
-    return {"loss": _finite(found.loss), "validation_loss": _finite(found.validation_loss), "metrics": metrics}
+    found_rate = found.learning_rate if isinstance(found, Report) else None
+    losses = {"loss": _finite(found.loss), "validation_loss": _finite(found.validation_loss)}
+    return {**losses, "metrics": metrics, "tables": found.tables, "learning_rate": found_rate}
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Metrics: what training is judged by, beside the loss. `METRICS` is the only list of them.
+"""Metrics: what training is judged by, beside the loss. `METRICS` is the only list of those that are a number, `TABLES` of the others.
 
 A metric is a function (outputs, expected) -> float. outputs: (rows, units), as the network gives them (logits under a
 cross-entropy). expected: what the loss compares with, labels (rows,) or targets (rows, units).
@@ -7,13 +7,14 @@ cross-entropy). expected: what the loss compares with, labels (rows,) or targets
     confusion.py    precision, recall, F1, micro and macro; per class and the confusion matrix as functions
     ranking.py      top-k accuracy, ROC AUC
     probability.py  log loss, calibration error
+    tables.py       the confusion matrix and the scores of every class, as JSON
     distance.py     mean absolute error, root mean squared error, R2
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from nncore.metrics.confusion import score
 from nncore.metrics.distance import mean_absolute_error, r2, root_mean_squared_error
 from nncore.metrics.probability import calibration_error, log_loss
 from nncore.metrics.ranking import roc_auc, top_k_accuracy
+from nncore.metrics.tables import MOST_CLASSES, class_table, confusion_table
 
 MetricName = Literal[
     "accuracy",
@@ -42,6 +44,10 @@ MetricName = Literal[
     "root_mean_squared_error",
     "r2",
 ]
+
+
+TableName = Literal["confusion_matrix", "per_class"]
+AskedMetric = Literal[MetricName, TableName]
 
 
 class Metric(NamedTuple):
@@ -71,4 +77,17 @@ METRICS: dict[MetricName, Metric] = {
     "r2": Metric(r2, "numbers"),
 }
 
-__all__ = ["METRICS", "Metric", "MetricName"]
+
+class Table(NamedTuple):
+    """compute: (outputs, expected) -> JSON. judges: as of a metric."""
+
+    compute: Callable[[np.ndarray, np.ndarray], Any]
+    judges: Literal["answers"]
+
+
+TABLES: dict[TableName, Table] = {
+    "confusion_matrix": Table(confusion_table, "answers"),
+    "per_class": Table(class_table, "answers"),
+}
+
+__all__ = ["METRICS", "MOST_CLASSES", "TABLES", "AskedMetric", "Metric", "MetricName", "Table", "TableName"]

@@ -15,7 +15,7 @@ from nncore.layers.given import largest_of
 from nncore.layers.layer import Layer
 from nncore.losses import LossSpec
 from nncore.losses.of_classes import LossOfClasses
-from nncore.metrics import METRICS, MetricName
+from nncore.metrics import METRICS, MOST_CLASSES, TABLES, AskedMetric
 from nncore.optimizers import LBFGS, OptimizerSpec
 from nncore.spec.augmentation import augmented
 from nncore.spec.columns import LARGEST, check_magnitudes, check_tokens, check_weight_column, input_columns, input_shape_of, target_column
@@ -75,7 +75,7 @@ def resolve(
         loss = choose_loss(spec, target, prod(output_shape))
         faults.extend(loss_faults(spec, loss, target, prod(output_shape)))
     classes = _classes(loss, target, output_shape)
-    metrics = _metrics(spec, classes, loss, faults)
+    metrics = _metrics(spec, classes, loss, prod(output_shape or ()), faults)
     of_classes = None if loss is None else classes is not None
     validation, validation_rows = (None, 0) if "validation" in unread else _validation(spec, of_classes, rows, faults)
     of_augment = Faults()
@@ -194,11 +194,13 @@ def _classes(loss: LossSpec | None, target: ColumnInfo | None, output_shape: tup
     return ["0", "1"] if target.integral and prod(output_shape) == 1 else None
 
 
+JUDGED: dict[str, str] = {name: metric.judges for name, metric in METRICS.items()}
+JUDGED |= {name: table.judges for name, table in TABLES.items()}
 _NUMBERS_FOR_CLASSES = ("metric_needs_classes", "counts right classes", "a number", "choose a cross-entropy loss")
 _CLASSES_FOR_NUMBERS = ("metric_needs_numbers", "measures distances of numbers", "a class", "choose a loss of numbers")
 
 
-def _metrics(spec: TrainingSpec, classes: list[str] | None, loss: LossSpec | None, faults: Faults) -> list[MetricName]:
+def _metrics(spec: TrainingSpec, classes: list[str] | None, loss: LossSpec | None, outputs: int, faults: Faults) -> list[AskedMetric]:
     numbers = classes is None and loss is not None and loss.type != "binary_cross_entropy"
     if spec.metrics is None:
         return ["accuracy"] if classes is not None else []
@@ -206,13 +208,16 @@ def _metrics(spec: TrainingSpec, classes: list[str] | None, loss: LossSpec | Non
         at = pointer("metrics", position)
         if name in spec.metrics[:position]:
             faults.add(at, "duplicate_metric", f"the metric {short(name)} stands twice; take one out", got=short(name))
-        elif loss is not None and numbers != (METRICS[name].judges == "numbers"):
+        elif loss is not None and numbers != (JUDGED[name] == "numbers"):
             code, judged, found, remedy = _NUMBERS_FOR_CLASSES if numbers else _CLASSES_FOR_NUMBERS
             message = (
                 f"{name} {judged}, but under {loss.type} the target {short(spec.target)} is {found}; leave the metric out, or {remedy}"
             )
             faults.add(at, code, message, got=short(name))
-        elif loss is not None and METRICS[name].judges == "labels" and loss.compares_with != "labels":
+        elif name in TABLES and outputs > MOST_CLASSES:
+            message = f"{name} is told of at most {MOST_CLASSES} classes, got {outputs:,}; leave it out, or take f1_macro"
+            faults.add(at, "too_many_classes", message, expected=f"at most {MOST_CLASSES} classes", got=f"{outputs:,}")
+        elif loss is not None and JUDGED[name] == "labels" and loss.compares_with != "labels":
             message = f"{name} ranks several classes, but under {loss.type} there are only yes and no; leave it out, or take accuracy"
             faults.add(at, "metric_needs_labels", message, got=short(name))
     return spec.metrics

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from nncore.definition import Definition
 from nncore.losses import LossSpec
-from nncore.metrics import MetricName
+from nncore.metrics import AskedMetric
 from nncore.preprocess.step import ColumnName
 from nncore.spec.training import TrainingSpec, ValidationSpec
 
@@ -40,7 +40,7 @@ class ResolvedSpec(TrainingSpec):
     loss: LossSpec
     seed: int
     validation: ResolvedValidation | None = None
-    metrics: list[MetricName]
+    metrics: list[AskedMetric]
     item_shapes: list[list[int] | None] = Field(description="Of one item of each input, as the data holds it; null where it is text.")
     input_shape: list[int] = Field(description="Of one item, preprocessed, as the first layer takes it.")
     output_shape: list[int] = Field(description="Of one item, as the last layer gives it.")

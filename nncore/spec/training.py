@@ -9,7 +9,7 @@ from pydantic import Field
 from nncore.augment import AugmentSpec
 from nncore.definition import Definition
 from nncore.losses import LossSpec
-from nncore.metrics import MetricName
+from nncore.metrics import AskedMetric
 from nncore.network import NetworkSpec
 from nncore.optimizers import Adam, OptimizerSpec
 from nncore.preprocess import PreprocessSpec
@@ -82,6 +82,6 @@ class TrainingSpec(Definition):
         max_length=8,
         description="What is done to the rows of a batch, in order, behind the preprocessing; in training only.",
     )
-    metrics: Annotated[list[MetricName] | None, Field(max_length=16, description='Default: ["accuracy"] where the target is classes.')] = (
+    metrics: Annotated[list[AskedMetric] | None, Field(max_length=16, description='Default: ["accuracy"] where the target is classes.')] = (
         None
     )

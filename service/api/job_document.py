@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,9 @@ from service.store.models import Job, Snapshot
 from service.store.states import TERMINAL, State, allowed_actions
 
 PARTS = ("events", "metrics", "snapshots", "split", "weights", "predict")
+
+
+Tables = Annotated[dict[str, Any], Field(description="Metrics that are more than a number: confusion_matrix, per_class.")]
 
 
 class Reason(BaseModel):
@@ -36,6 +39,8 @@ class Progress(BaseModel):
     loss: float | None = Field(description="Mean training loss of the present epoch so far.")
     validation_loss: float | None
     metrics: dict[str, float | None] = Field(description="Of the validation rows where there are any, else of the training rows.")
+    tables: Tables
+    learning_rate: float | None = Field(description="Of the last step.")
     steps_per_second: float | None
     eta_seconds: float | None = Field(description="Left at this rate, while it runs.")
 
@@ -59,6 +64,7 @@ class Measured(BaseModel):
     loss: float | None
     validation_loss: float | None
     metrics: dict[str, float | None]
+    tables: Tables
 
 
 class Result(BaseModel):
@@ -165,6 +171,8 @@ def progress(job: Job) -> dict[str, Any]:
         "step": job.step,
         "steps": job.steps,
         **values(job.progress),
+        "tables": job.progress.get("tables") or {},
+        "learning_rate": job.progress.get("learning_rate"),
         "steps_per_second": rate,
         "eta_seconds": round((job.steps - job.step) / rate, 1) if rate and job.state == State.RUNNING else None,
     }
@@ -172,7 +180,7 @@ def progress(job: Job) -> dict[str, Any]:
 
 def measured(snapshot: Snapshot) -> dict[str, Any]:
     """What is known of a snapshot's parameters."""
-    return {"step": snapshot.step, "epoch": snapshot.epoch, **values(snapshot.values)}
+    return {"step": snapshot.step, "epoch": snapshot.epoch, **values(snapshot.values), "tables": snapshot.values.get("tables") or {}}
 
 
 def values(reported: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class MetricDocument(BaseModel):
     loss: float | None
     validation_loss: float | None
     metrics: dict[str, float | None]
+    learning_rate: float | None = Field(description="Of the epoch's last step.")
     at: str
 
 
@@ -63,4 +64,10 @@ def list_job_metrics(path: JobPath, query: MetricsQuery) -> Response:
 
 def document(metric: JobMetric) -> dict[str, Any]:
     """The report as the API shows it."""
-    return {"step": metric.step, "epoch": metric.epoch, **values(metric.values), "at": iso_time(metric.at)}
+    return {
+        "step": metric.step,
+        "epoch": metric.epoch,
+        **values(metric.values),
+        "learning_rate": metric.values.get("learning_rate"),
+        "at": iso_time(metric.at),
+    }

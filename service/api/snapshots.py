@@ -17,7 +17,7 @@ from nncore.spec import ResolvedSpec
 from service.api.answers import answer, encode
 from service.api.authentication import needs, tenant_id
 from service.api.context import Context, context
-from service.api.job_document import measured
+from service.api.job_document import Tables, measured
 from service.api.openapi import blueprint, json_answer, refusals
 from service.api.parameters import JobPath
 from service.api.problems import Refusal
@@ -46,6 +46,7 @@ class SnapshotDocument(BaseModel):
     loss: float | None
     validation_loss: float | None
     metrics: dict[str, float | None]
+    tables: Tables
 
 
 class SnapshotList(BaseModel):

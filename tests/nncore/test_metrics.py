@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from nncore import checkpoint
 from nncore.errors import InvalidSpec
-from nncore.metrics import METRICS, MetricName
+from nncore.metrics import METRICS, TABLES, MetricName, TableName
 from nncore.metrics.confusion import confusion_matrix, scores
 from nncore.trainer import Trainer
 
@@ -54,6 +56,7 @@ BY_HAND = {"calibration_error", "top_5_accuracy", "top_10_accuracy"}
 
 
 def test_every_metric_is_compared_with_something() -> None:
+    assert set(TABLES) == set(get_args(TableName)) == {"confusion_matrix", "per_class"}
     assert set(METRICS) == set(get_args(MetricName)) == CLASSES.keys() | NUMBERS.keys() | BY_HAND
 
 
@@ -86,6 +89,44 @@ def test_confusion_and_scores_per_class_are_those_of_scikit_learn() -> None:
     expected = sklearn.precision_recall_fscore_support(LABELS, LOGITS.argmax(1))
     for which, values in zip(("precision", "recall", "f1"), expected, strict=False):
         np.testing.assert_allclose(scores(which, LOGITS, LABELS), values, rtol=1e-12)
+
+
+@pytest.mark.oracle
+def test_tables_are_those_of_scikit_learn() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics", reason="no scikit-learn")
+    matrix, scored = (TABLES[name].compute(LOGITS, LABELS) for name in ("confusion_matrix", "per_class"))
+    assert matrix == sklearn.confusion_matrix(LABELS, LOGITS.argmax(1)).tolist()
+    expected = sklearn.precision_recall_fscore_support(LABELS, LOGITS.argmax(1))
+    for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        assert scored[name] == pytest.approx(values.tolist(), rel=1e-12)
+    assert TABLES["confusion_matrix"].compute(YES_LOGITS, YES) == sklearn.confusion_matrix(YES, YES_LOGITS > 0).tolist()
+    both, logits = np.hstack([YES, 1 - YES]), np.hstack([YES_LOGITS, YES_LOGITS])
+    assert TABLES["confusion_matrix"].compute(logits, both) == sklearn.multilabel_confusion_matrix(both, logits > 0).tolist()
+    assert TABLES["per_class"].compute(logits, both)["support"] == both.sum(axis=0).tolist()
+
+
+@pytest.mark.parametrize("validation", [None, {"fraction": 0.4}])
+def test_a_training_tells_its_tables_beside_its_metrics(validation: Any, job: Any, blobs: dict[str, Any]) -> None:
+    network, asked = [{"type": "dense", "units": 3}], ["confusion_matrix", "accuracy", "per_class"]
+    trainer = Trainer(*job(blobs, inputs=["x"], target="y", network=network, metrics=asked, epochs=2, seed=1, validation=validation))
+    for report in trainer.run():
+        assert list(report.metrics) == ["accuracy"]
+        assert list(report.tables) == ["confusion_matrix", "per_class"]
+        matrix = np.array(report.tables["confusion_matrix"])
+        assert matrix.sum() == (20 if validation else 50)
+        assert np.trace(matrix) / matrix.sum() == pytest.approx(report.metrics["accuracy"])
+        assert report.tables["per_class"]["support"] == matrix.sum(axis=1).tolist()
+        json.dumps(report.to_json())
+    state = checkpoint.decode(checkpoint.encode(trainer.state()))
+    snapshot = checkpoint.artifact_from(trainer.spec, state, "last")
+    assert snapshot.tables == report.tables
+
+
+def test_a_table_of_too_many_classes_or_of_numbers_is_refused(job: Any, blobs: dict[str, Any]) -> None:
+    for target, units, code in (("y", 101, "too_many_classes"), ("z", 1, "metric_needs_classes")):
+        with pytest.raises(InvalidSpec) as refused:
+            job(blobs, inputs=["x"], target=target, network=[{"type": "dense", "units": units}], metrics=["confusion_matrix"])
+        assert [(fault.pointer, fault.code) for fault in refused.value.faults] == [("/metrics/0", code)]
 
 
 def test_a_class_that_is_nowhere_is_in_no_macro_mean() -> None:

@@ -18,7 +18,8 @@ STEPS = 300
 def trained(stored_service: Service) -> str:
     """A job that has learned exclusive or."""
     layers = [{"type": "dense", "units": 8, "activation": "tanh"}, {"type": "dense", "units": 1}]
-    spec = {"epochs": STEPS, "batch_size": 4, "optimizer": {"type": "adam", "learning_rate": 0.1}, "metrics": ["accuracy"]}
+    spec = {"epochs": STEPS, "batch_size": 4, "optimizer": {"type": "adam", "learning_rate": 0.1}}
+    spec["metrics"] = ["accuracy", "confusion_matrix", "per_class"]
     job_id = stored_service.job(name="the xor job", network={"layers": layers}, **spec)
     stored_service.work()
     return job_id
@@ -48,6 +49,10 @@ class TestFlow:
         assert (job["state"], job["terminal"], job["allowed_actions"]) == ("succeeded", True, [])
         assert job["progress"]["fraction"] == 1.0
         assert job["progress"]["metrics"] == {"accuracy": 1.0}
+        perfect = {"precision": [1.0], "recall": [1.0], "f1": [1.0], "support": [2]}
+        assert job["progress"]["tables"] == {"confusion_matrix": [[2, 0], [0, 2]], "per_class": perfect}
+        assert job["progress"]["tables"] == job["result"]["last"]["tables"]
+        assert job["progress"]["learning_rate"] == 0.1
         assert job["result"]["last"]["step"] == STEPS
         assert job["result"]["best"]["loss"] <= job["result"]["last"]["loss"]
         assert job["started_at"] <= job["finished_at"]
@@ -57,6 +62,7 @@ class TestFlow:
         while True:
             page = api.get(f"/v1/jobs/{trained}/metrics?limit=120{cursor}").json
             seen += [report["step"] for report in page["data"]]
+            assert all(report["metrics"].keys() == {"accuracy"} and report["learning_rate"] == 0.1 for report in page["data"])
             if page["next_cursor"] is None:
                 break
             cursor = f"&cursor={page['next_cursor']}"
