@@ -6,7 +6,7 @@ are. Of labels the loss is mixed, which under cross-entropy is the same as soft 
 
     loss of a row = share * loss(outputs, label) + (1 - share) * loss(outputs, label of the other)
 
-With class weights or an ignored label the two would be divided by different sums, so those are refused. A row's own weight stays its own.
+With class weights, an ignored label or weights of rows the two would count differently, so those are refused.
 
     {"type": "mixup", "alpha": 0.2}
 

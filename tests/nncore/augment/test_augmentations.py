@@ -191,6 +191,23 @@ def test_augmentations_follow_one_another_in_their_order() -> None:
     np.testing.assert_array_equal(np.sort((one.given() == 0).sum(axis=1)) > 0, np.sort((one.given()[:, ::-1] == 0).sum(axis=1)) > 0)
 
 
+def test_batches_that_make_one_step_together_are_changed_differently() -> None:
+    """Otherwise accumulating gradients would show the same noise to rows at the same place of their batches."""
+    batch = Batch([{"type": "noise"}], rows=6)
+    batch.inputs[3:] = batch.inputs[:3]
+    program = Program(
+        batch.network, (6,), loss=batch.loss_spec, optimizer=batch.optimizer, batch_size=3, accumulate=2, augment=batch.program.augment
+    )
+    machine = Machine(program, "float64", batch.seed)
+    rows = Rows.of(batch.inputs, None, batch.labels)
+    at, seen = next(program.training.resolve(row[1]) for row in program.training.forward if "dense" in row[0].name), []
+    for order in (np.arange(3), np.arange(6)):  # what the last batch of the step was given: the first, then the second
+        machine.step = 0
+        assert machine.run_steps(batch.optimizer.scalars(np.arange(1)), np.zeros(2), rows, order, 0) == 1
+        seen.append(machine.arena[at : at + 18].copy())
+    assert not np.isclose(seen[0], seen[1]).any()
+
+
 def test_only_training_is_augmented() -> None:
     augment = [{"type": "noise", "deviation": 5.0}, {"type": "flip", "shape": [6]}, {"type": "mixup"}]
     with_, without = Batch(augment), Batch([])

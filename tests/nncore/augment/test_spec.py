@@ -53,6 +53,7 @@ def test_memory_of_what_is_augmented_is_counted(job: Any) -> None:
             "/augment/0",
             "leave mixup or class_weights out",
         ),
+        ([MIXUP], {"sample_weight": "a"}, "/augment/0", "leave mixup or sample_weight out"),
         (
             [{"type": "noise"}],
             {"inputs": ["tokens"], "network": [{"type": "embedding", "vocabulary": 9, "dimensions": 2}, {"type": "flatten"}, *DENSE]},
