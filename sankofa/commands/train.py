@@ -17,6 +17,7 @@ from sankofa.progress import follow, summary
 @click.command()
 @click.argument("spec", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--data", help="CSV file to train on (plain or .gz), or the id of a dataset; else the spec's `dataset`.")
+@click.option("--allow-missing", is_flag=True, help="Take empty cells of the CSV file for missing numbers, which the spec has to impute.")
 @click.option("--target", help="Column to be learnt; else the spec's `target`.")
 @click.option("--name", help="What to call the job.")
 @click.option("--seed", type=int, help="Seed of all that is random; else the spec's, else one is drawn.")
@@ -29,6 +30,7 @@ def train(
     client: Client,
     spec: str,
     data: str | None,
+    allow_missing: bool,
     target: str | None,
     name: str | None,
     seed: int | None,
@@ -47,7 +49,7 @@ def train(
         raise click.UsageError(f"--output: expected a name that ends in {', '.join(FORMATS)}, got {output}")
     document |= {key: value for key, value in {"target": target, "name": name, "seed": seed}.items() if value is not None}
     if data is not None:
-        document["dataset"] = client.dataset_id(data)
+        document["dataset"] = client.datasets.upload(data, missing="allow").id if allow_missing else client.dataset_id(data)
     if "dataset" not in document:
         raise click.UsageError(f"{spec} names no dataset; add --data FILE.csv or --data ds_...")
     job = client.submit(document)

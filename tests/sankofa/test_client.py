@@ -42,6 +42,14 @@ def test_columns_are_sent_as_json() -> None:
     assert service.requests[0].json == {"name": "xor", "columns": {"x": [[0.0, 1.0], [1.0, 1.0]], "y": ["a", "b"]}}
 
 
+def test_missing_numbers_are_allowed_where_the_user_says_so() -> None:
+    service = FakeService(Answer(201, DATASET), Answer(201, DATASET))
+    service.client().datasets.upload({"x": [1, None]}, missing="allow")
+    service.client().datasets.upload(CSV, missing="allow")
+    assert [request.query for request in service.requests] == [{"missing": "allow"}] * 2
+    assert service.requests[0].json["columns"] == {"x": [1, None]}
+
+
 @pytest.mark.parametrize(
     "values", [[0.0, float("nan")], np.array([np.inf]), [object()], "text", 3, np.array(["a", None], object), [{1, 2}]]
 )

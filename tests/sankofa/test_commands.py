@@ -59,6 +59,12 @@ def test_train_uploads_queues_and_says_so(use: Use, spec: str, table: str, capsy
     assert "job_1  queued" in capsys.readouterr().out
 
 
+def test_train_allows_missing_numbers_when_it_is_told_to(use: Use, spec: str, table: str) -> None:
+    service = use(Answer(201, DATASET), Answer(202, job_document("queued")))
+    assert run(["train", spec, "--data", table, "--allow-missing"]) == Exit.DONE
+    assert service.requests[0].query == {"name": "rows", "missing": "allow"}
+
+
 def test_fork_says_where_it_goes_on_and_how(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
     parent = {"job": "job_1", "step": 20, "epoch": 2, "continues": "exactly", "further_epochs": 5, "from_checkpoint": 10}
     service = use(Answer(202, job_document("queued", id="job_2", parent=parent)))
