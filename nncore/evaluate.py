@@ -94,7 +94,7 @@ def _check_given(network: NetworkSpec) -> None:
 
 
 def _rows(inputs: Sequence[Any]) -> np.ndarray:
-    """The inputs as (rows, ...) float64. Raises InvalidData naming the first number that is not one."""
+    """The inputs as (rows, ...) float64: numbers, or booleans throughout, as in a column. Raises InvalidData naming what is neither."""
     if not isinstance(inputs, list) or not inputs:
         got = "an empty list" if inputs == [] else short(inputs)
         raise InvalidData(Fault("/inputs", "no_rows", f"expected a list of rows, got {got}", "a list of rows", got))
@@ -113,14 +113,14 @@ def _rows(inputs: Sequence[Any]) -> np.ndarray:
         raise _too_many(len(inputs), prod(shape[1:]))
     faults = Faults()
     values = np.empty(shape)
-    _copy(inputs, values, [], faults)
+    _copy(inputs, values, [], {bool} if isinstance(first, bool) else {int, float}, faults)
     if faults:
         raise InvalidData(faults.found)
     return values
 
 
-def _copy(given: Any, into: np.ndarray, at: list[int], faults: Faults) -> None:
-    """Copies nested lists of numbers into an array; a place where they do not fit becomes a fault."""
+def _copy(given: Any, into: np.ndarray, at: list[int], kinds: set[type], faults: Faults) -> None:
+    """Copies nested lists of numbers, or of booleans, into an array; a place where they do not fit becomes a fault."""
     if faults.full:
         return
     where = pointer("inputs", *at)
@@ -130,17 +130,15 @@ def _copy(given: Any, into: np.ndarray, at: list[int], faults: Faults) -> None:
         faults.add(where, "ragged_row", f"{place}: expected {wanted}, got {short(given)}", expected=wanted, got=short(given))
     elif into.ndim > 1:
         for index, item in enumerate(given):
-            _copy(item, into[index], [*at, index], faults)
-    elif set(map(type, given)) <= {int, float} and all(abs(number) <= _LARGEST for number in given):
+            _copy(item, into[index], [*at, index], kinds, faults)
+    elif set(map(type, given)) <= kinds and all(abs(each) <= _LARGEST for each in given):
         into[:] = given
     else:
-        for index, number in enumerate(given):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _LARGEST:
-                spot = f"row {at[0] + 1}, item {[*at[1:], index]}"
-                message = f"{spot}: expected a finite number below 1.8e308, got {short(number)}"
-                faults.add(
-                    pointer("inputs", *at, index), "not_a_number", message, expected="a finite number below 1.8e308", got=short(number)
-                )
+        wanted = "true or false, as in row 1" if bool in kinds else "a finite number below 1.8e308"
+        for index, each in enumerate(given):
+            if type(each) not in kinds or not abs(each) <= _LARGEST:
+                message = f"row {at[0] + 1}, item {[*at[1:], index]}: expected {wanted}, got {short(each)}"
+                faults.add(pointer("inputs", *at, index), "not_a_number", message, expected=wanted, got=short(each))
 
 
 def _check_size(network: NetworkSpec, rows: int, shapes: Sequence[tuple[int, ...]]) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -156,11 +155,13 @@ def _check_column(column: Column, shape: tuple[int, ...] | None, faults: Faults)
     elif column.categories is None and shape is None:
         message = f"{called}: expected text, got numbers; send text as in training"
         faults.add(at, "number_input", message, expected="text", got="numbers")
-    elif shape is not None and prod(column.item_shape) != prod(shape):
-        expected, got = f"{prod(shape):,}", f"{prod(column.item_shape):,}"
-        items = f"items of shape {list(shape)}" if shape else "single numbers"
-        message = f"{called}: expected {expected} numbers in a row, as in training, got {got}; send {items}"
-        faults.add(at, "wrong_shape", message, expected=expected, got=got)
+    elif shape is not None and column.item_shape != shape and {column.item_shape, shape} != {(), (1,)}:
+        expected, got = _items(shape), _items(column.item_shape)
+        faults.add(at, "wrong_shape", f"{called}: expected {expected} in each row, as in training, got {got}", expected=expected, got=got)
+
+
+def _items(shape: tuple[int, ...]) -> str:
+    return f"an item of shape {list(shape)}" if shape else "a single number"
 
 
 def _table(columns: Mapping[str, Any], may_miss: AbstractSet[str]) -> Table:

@@ -287,3 +287,11 @@ def test_a_layer_that_needs_more_memory_than_its_outputs_is_refused_before_any_i
     fields = {"kernel_size": 1, "stride": 2**20, "padding": 2**20, "filters": 1, "weight": [[[[1.0]]]]}
     with pytest.raises(InvalidSpec, match="use less padding"):
         evaluate(network({"type": "conv2d", **fields}), [[[[1.0]]]])
+
+
+def test_booleans_are_one_and_zero_as_in_a_column_of_data() -> None:
+    network = NetworkSpec.model_validate({"layers": [{"type": "dense", "units": 1, "weight": [[3, 5]]}]})
+    assert evaluate(network, [[True, False], [True, True]])["outputs"] == [[3], [8]]
+    for mixed in ([[True, 2]], [[True, False], [0, 1]]):
+        with pytest.raises(InvalidData, match="expected true or false, as in row 1, got "):
+            evaluate(network, mixed)

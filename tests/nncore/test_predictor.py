@@ -161,3 +161,15 @@ def test_inputs_are_what_the_network_was_trained_on(job: Any, blobs: Any) -> Non
     inputs = Predictor(trainer.artifact()).inputs({"x": blobs["x"]})
     assert inputs.tobytes() == trainer.data.inputs.tobytes()
     assert inputs.shape == (50, 2)
+
+
+@pytest.mark.parametrize("rows", [[[[[0, 1]]]], [[[0], [1]]], [[0, 1, 2]], [[0]], [5]])
+def test_items_have_the_shape_they_had_in_training_not_only_as_many_numbers(rows: Any, job: Any, blobs: Any) -> None:
+    predictor = Predictor(trained(job, blobs).artifact())
+    with pytest.raises(InvalidData) as caught:
+        predictor.predict({"x": rows})
+    (fault,) = caught.value.faults
+    assert (fault.pointer, fault.code) == ("/inputs/x", "wrong_shape")
+    assert fault.message.startswith('column "x": expected an item of shape [2] in each row, as in training, got ')
+    several = Predictor(given([[1.0, 2.0]]))
+    assert several.predict({"a": [1], "b": [2]}).outputs == several.predict({"a": [[1]], "b": [2]}).outputs
