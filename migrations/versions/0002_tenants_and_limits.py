@@ -32,6 +32,9 @@ def upgrade() -> None:
     with op.batch_alter_table("audit_log", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_audit_log_tenant_id_id"), ["tenant_id", "id"], unique=False)
 
+    with op.batch_alter_table("job", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_job_tenant_id_state"), ["tenant_id", "state"], unique=False)
+
     with op.batch_alter_table("api_key", schema=None) as batch_op:
         batch_op.add_column(sa.Column("hint", sa.String(length=200), nullable=True))
         batch_op.add_column(sa.Column("replaces", sa.String(length=200), nullable=True))
@@ -70,6 +73,9 @@ def downgrade() -> None:
         batch_op.drop_column("expires_at")
         batch_op.drop_column("replaces")
         batch_op.drop_column("hint")
+
+    with op.batch_alter_table("job", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_job_tenant_id_state"))
 
     with op.batch_alter_table("audit_log", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_log_tenant_id_id"))

@@ -30,7 +30,7 @@ from service.api.parents import Parent, ParentBody, lineage, parent_of, start_of
 from service.api.problems import Refusal
 from service.api.uploads import Name
 from service.settings import Settings
-from service.store import datasets
+from service.store import datasets, quotas
 from service.store import idempotency as keys
 from service.store import jobs as stored
 from service.store.errors import NotFound
@@ -167,6 +167,7 @@ def create_job() -> Response:
             priority=body.priority,
             parameters=spec.sizes.parameters,
         )
+        quotas.room_is_left(here.store, tenant_id())
         made = stored.create(here.store, new, answer=lambda detail: encode(document(detail)), once=once)
         about(dataset_id=body.dataset)
     about(job_id=made.id)

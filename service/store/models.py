@@ -155,6 +155,7 @@ class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         Index(None, "tenant_id", "id"),
+        Index(None, "tenant_id", "state"),
         Index("ix_job_queued", "runnable_since", sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
         Index(
             "ix_job_owned", "lease_until", sqlite_where=text("lease_until IS NOT NULL"), postgresql_where=text("lease_until IS NOT NULL")

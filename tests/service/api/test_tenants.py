@@ -116,6 +116,15 @@ class TestRefusals:
         with stored_service.store.read() as session:
             assert session.query(blobs.BlobChunk).count() == 0
 
+    def test_of_a_job_when_no_byte_is_left(self, stored_service: Service, acme: Callable[..., Caller]) -> None:
+        caller = acme()
+        size = caller.post("/v1/datasets", json=XOR, headers={"Idempotency-Key": "xor"}).json["bytes"]
+        stored_service.api.patch("/v1/tenants/acme", json={"quotas": {"stored_bytes": size}})
+        refused = post_job(stored_service, caller)
+        assert (refused.status_code, refused.json["quota"], refused.json["used"]) == (403, "stored_bytes", size)
+        stored_service.api.patch("/v1/tenants/acme", json={"quotas": {"stored_bytes": size + 1}})
+        assert post_job(stored_service, caller).status_code == 202
+
     def test_when_the_day_is_used_up(self, stored_service: Service, acme: Callable[..., Caller]) -> None:
         caller = acme(worker_seconds_per_day=10)
         waiting = post_job(stored_service, caller).json["id"]

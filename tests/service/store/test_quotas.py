@@ -10,6 +10,7 @@ import pytest
 from service.store import claims, datasets, jobs, quotas, reaping, tenants
 from service.store.datasets import NewDataset
 from service.store.errors import NotFound, QuotaExceeded
+from service.store.ids import new_id
 from service.store.quotas import DAY_SECONDS, Quota
 from service.store.states import Action, Outcome, State
 from tests.service.store.conftest import START
@@ -21,7 +22,7 @@ def limit(scene, tenant_id="default", **limits):
 
 
 def upload(scene, size, tenant_id="default", store=None):
-    new = NewDataset(tenant_id, "table", "sha256:1", rows=1, bytes=size, columns=[], header={}, blob_id="blob_none")
+    new = NewDataset(tenant_id, "table", new_id("sha256"), rows=1, bytes=size, columns=[], header={}, blob_id="blob_none")
     return datasets.create(store or scene.store, new, answer=lambda _: b"")
 
 
@@ -175,7 +176,7 @@ class TestStoredBytes:
         scene.job()
         claim = scene.claim()
         limit(scene, stored_bytes=48)
-        refusal(scene.job)
+        assert "a job would leave more behind" in str(refusal(lambda: quotas.room_is_left(scene.store, "default")))
         scene.finish_with_snapshot(claim)
         assert scene.row(claim.job_id).state == "succeeded"
 
@@ -188,6 +189,7 @@ class TestStoredBytes:
     def test_is_known_before_anything_is_written(self, scene):
         limit(scene, stored_bytes=30)
         quotas.room_is_left(scene.store, "default", 30)
+        quotas.room_is_left(scene.store, "default")
         refusal(lambda: quotas.room_is_left(scene.store, "default", 31))
 
 
