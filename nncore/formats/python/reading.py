@@ -17,6 +17,8 @@ def decoded(shape: tuple, dtype: str, text: str) -> np.ndarray:
 
 def side_by_side(inputs: dict | list, names: list, numbers: int, may_miss: bool = False) -> np.ndarray:
     """(rows, numbers) float64. inputs: columns by name, or an array (or lists) of one row after the other. may_miss: NaN may be there."""
+    if isinstance(inputs, list) and len(names) > 1 and all(len(row) == len(names) for row in inputs):
+        inputs = dict(zip(names, zip(*inputs, strict=True), strict=True))  # a row has a value, or a list of them, for each column
     if isinstance(inputs, dict):
         missing = [name for name in names if name not in inputs]
         if missing:

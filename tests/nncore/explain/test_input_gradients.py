@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_refused(inputs: np.ndarray, output: int, message: 
 
 def test_tokens_have_no_slope() -> None:
     with pytest.raises(InvalidSpec, match="no slope"):
-        input_gradients(*artifact_and_inputs("embedding-0", "float64"), 0)
+        input_gradients(*artifact_and_inputs("whole-texts", "float64"), 0)
 
 
 def test_slopes_that_overflow_are_refused() -> None:

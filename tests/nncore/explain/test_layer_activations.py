@@ -14,7 +14,17 @@ from nncore.network import NetworkSpec
 from nncore.predictor import Predictor
 from tests.nncore.formats.networks import EVERY_NETWORK, artifact_and_inputs
 
-SOME = ["conv2d-1", "lstm-3", "batch_norm-0", "parallel-0", "residual-0", "embedding-masked-mean", "activation-gelu", "dropout-first"]
+SOME = [
+    "conv2d-1",
+    "lstm-3",
+    "batch_norm-0",
+    "parallel-0",
+    "residual-0",
+    "whole-texts",
+    "whole-pictures",
+    "activation-gelu",
+    "dropout-first",
+]
 
 
 @pytest.mark.parametrize("name", SOME)

@@ -89,6 +89,7 @@ def artifact_of_columns(dtype: str, *names: str, channels_first: bool = False) -
     """A network behind every preprocessing step, and rows of the columns that are named.
 
     colour: text, one_hot. class: whole numbers, one_hot. size: scaled twice. sound: scaled, log_mel, scaled. review: bag_of_words.
+    age, income: some of their numbers are missing, which are imputed; of income it is told which.
     """
     bands = {"sample_rate": 8000.0, "window": 16, "hop": 5, "mels": 3, "lowest_hertz": 100.0, "highest_hertz": None, "floor": 1e-6}
 
@@ -103,18 +104,30 @@ def artifact_of_columns(dtype: str, *names: str, channels_first: bool = False) -
             "columns": {"colour": {"categories": ["red", None, "\u00e9"]}, "class": {"categories": [3, 1, None]}},
         },
         {"type": "log_mel", **bands, "mel_scale": "htk", "channels_first": channels_first, "columns": {"sound": {"samples": 40}}},
+        {"type": "missing_indicator", "columns": {"income": {}}},
+        {"type": "impute", "columns": {"age": {"fill": [0.5]}, "income": {"fill": [-1.0, 0.0]}}},
         {"type": "bag_of_words", "size": 7, "lower_case": True, "norm": "l2", "columns": {"review": {}}},
         {"type": "min_max", "columns": {"size": {"offset": [0.0, 1.0], "scale": [2.0, 1.0]}, "sound": _same(15, -1.0, 4.0)}},
     ]
-    random, features = np.random.default_rng(7), {"colour": 3, "class": 3, "size": 2, "sound": 15, "review": 7}
+    random, features = np.random.default_rng(7), {"colour": 3, "class": 3, "size": 2, "sound": 15, "review": 7, "age": 1, "income": 2}
     rows: dict[str, Any] = {
         "colour": ["red", "blue", "\u00e9", "red", "violet", "\u00e9"],
         "class": np.array([1.0, 2.0, 3.0, 3.0, 1.0, 9.0]),
         "size": random.standard_normal((6, 2)).round(2),
         "sound": random.standard_normal((6, 40)).round(2),
         "review": WORDS,
+        "age": np.array([1.0, np.nan, 0.25, 3.0, np.nan, -1.0]),
+        "income": np.array([np.nan, 2.0, 0.25, np.nan, 1.0, 0.0]),
     }
-    shapes: dict[str, tuple[int, ...] | None] = {"colour": None, "class": (), "size": (2,), "sound": (40,), "review": None}
+    shapes: dict[str, tuple[int, ...] | None] = {
+        "colour": None,
+        "class": (),
+        "size": (2,),
+        "sound": (40,),
+        "review": None,
+        "age": (),
+        "income": (),
+    }
     steps = [{**step, "columns": {name: each for name, each in step["columns"].items() if name in names}} for step in fitted]
     total = sum(features[name] for name in names)
     network = NetworkSpec.model_validate({"layers": [{"type": "dense", "units": 4, "activation": "tanh"}, {"type": "dense", "units": 2}]})

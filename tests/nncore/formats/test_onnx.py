@@ -125,7 +125,13 @@ def fed(columns: dict[str, Any], dtype: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("names", "channels_first"),
-    [(["colour"], False), (["class", "size"], False), (["sound"], True), (["size", "colour", "sound", "class"], False)],
+    [
+        (["colour"], False),
+        (["class", "size"], False),
+        (["sound"], True),
+        (["income", "age"], False),
+        (["size", "colour", "sound", "class"], False),
+    ],
 )
 def test_steps_that_make_features_are_in_the_graph_and_columns_are_its_inputs(names: list[str], channels_first: bool, dtype: str) -> None:
     artifact, columns = artifact_of_columns(dtype, *names, channels_first=channels_first)
@@ -135,6 +141,16 @@ def test_steps_that_make_features_are_in_the_graph_and_columns_are_its_inputs(na
     assert [each.name for each in model.graph.input] == [f"inputs.{name}" for name in names]
     for answer in (by_reference(model, fed(columns, dtype)), by_runtime(model, fed(columns, dtype))):
         np.testing.assert_allclose(answer["outputs"], expected, atol=2e-6, rtol=2e-5)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_missing_is_imputed_where_columns_lie_side_by_side(dtype: str) -> None:
+    artifact, columns = artifact_of_columns(dtype, "age", "size")
+    inputs = np.column_stack(list(columns.values())).astype(dtype)
+    expected, model = Predictor(artifact).predict({"age": inputs[:, 0], "size": inputs[:, 1:]}).outputs, checked(artifact)
+    for answer in (by_reference(model, inputs), by_runtime(model, inputs)):
+        np.testing.assert_allclose(answer["outputs"], expected, **TOLERANCE[dtype])
 
 
 def test_a_step_that_no_graph_can_express_is_refused() -> None:

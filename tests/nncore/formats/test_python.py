@@ -138,23 +138,32 @@ def test_every_preprocessing_step_has_a_rule() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("names", [["colour"], ["review", "size"], ["sound"], ["size", "review", "colour", "sound", "class"]])
+@pytest.mark.parametrize(
+    "names", [["colour"], ["review", "size"], ["sound"], ["age", "size"], ["size", "review", "colour", "income", "sound", "class"]]
+)
 def test_steps_that_make_features_are_in_the_script(names: list[str], dtype: str, tmp_path: Path) -> None:
     artifact, columns = artifact_of_columns(dtype, *names, channels_first=dtype == "float64")
     expected = Predictor(artifact).predict(columns).outputs
     (tmp_path / "network.py").write_bytes(formats.write(artifact, "python"))
-    told = {name: values if isinstance(values, list) else values.tolist() for name, values in columns.items()}
+    told = {name: values if isinstance(values, list) else _listed(values) for name, values in columns.items()}
     given: list[Any] = [told, list(zip(*told.values(), strict=True)) if len(names) > 1 else told[names[0]]]
     for inputs in given:
         answer = json.loads(run(["network.py", "-"], tmp_path, json.dumps(inputs)))
         np.testing.assert_allclose(answer["outputs"], expected, **TOLERANCE[dtype])
 
 
-def test_cells_of_text_are_read_from_csv(tmp_path: Path) -> None:
-    artifact, columns = artifact_of_columns("float64", "class", "colour", "review")
+def _listed(values: np.ndarray) -> list[Any]:
+    """As in JSON: None for NaN."""
+    cells = values.astype(object)
+    cells[values != values] = None
+    return cells.tolist()
+
+
+def test_cells_of_text_and_empty_cells_are_read_from_csv(tmp_path: Path) -> None:
+    artifact, columns = artifact_of_columns("float64", "class", "colour", "review", "age")
     (tmp_path / "network.py").write_bytes(formats.write(artifact, "python"))
     with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
+        csv.writer(file).writerows([columns, *zip(*map(_listed, map(np.array, columns.values())), strict=True)])
     answer = json.loads(run(["network.py", "rows.csv"], tmp_path))
     np.testing.assert_allclose(answer["outputs"], Predictor(artifact).predict(columns).outputs, rtol=1e-12)
 
