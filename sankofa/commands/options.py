@@ -19,6 +19,17 @@ snapshot = click.option("--snapshot", default="best", show_default=True, help="b
 timeout = click.option("--timeout", "timeout_seconds", type=click.FloatRange(min=0), help="Wait at most this many seconds.")
 
 
+def _named(context: click.Context, parameter: click.Parameter, folder: str | None) -> str | None:
+    if folder == "":  # else the default folder would be taken, which nobody meant who wrote --data-dir "$UNSET"
+        raise click.BadParameter("expected a folder, got an empty text", context, parameter)
+    return folder
+
+
+data_dir = click.option(
+    "--data-dir", type=click.Path(file_okay=False), callback=_named, help="Private folder of the installation. [SANKOFA_DATA_DIR]"
+)
+
+
 def connected(command: Callable[Concatenate[Client, Parameters], int | None]) -> Command:
     """Give `command` a client of the service that --url, --api-key or the environment name, as its first argument."""
 
@@ -36,7 +47,7 @@ def connected(command: Callable[Concatenate[Client, Parameters], int | None]) ->
 def installed(command: Command) -> Command:
     """Give `command` the options of a process of this machine's installation; each is also a SANKOFA_* variable."""
     for option in (
-        click.option("--data-dir", type=click.Path(file_okay=False), help="Private folder of the installation. [SANKOFA_DATA_DIR]"),
+        data_dir,
         click.option("--port", type=click.IntRange(0, 65535), help="Port of the API; 0 takes a free one. [SANKOFA_PORT; default: 8000]"),
         click.option("--host", help="Address the API listens on. [SANKOFA_HOST; default: 127.0.0.1]"),
     ):

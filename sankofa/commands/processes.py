@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from sankofa.commands import options
 from sankofa.commands.options import as_json, installed, write_json
 from sankofa.commands.serve import keep_running
 from sankofa.display import Steps, terminal_console
@@ -15,10 +16,6 @@ from sankofa.preparation import compile_kernels
 from sankofa.preparation import migrate as migrate_installation
 from sankofa.process import PRIVATE_UMASK
 from sankofa.supervisor import stop_signals_interrupt
-
-data_dir_option = click.option(
-    "--data-dir", type=click.Path(file_okay=False), help="Private folder of the installation. [SANKOFA_DATA_DIR]"
-)
 
 
 @click.command()
@@ -41,7 +38,7 @@ def api(host: str | None, port: int | None, data_dir: str | None, as_json: bool)
 
 
 @click.command()
-@data_dir_option
+@options.data_dir
 @click.option("--workers", type=click.IntRange(min=1), help="Jobs trained at once. [SANKOFA_WORKERS; default: 1]")
 @click.option("--reaper/--no-reaper", default=True, show_default=True, help="Run a reaper beside it; several do no harm.")
 @as_json
@@ -57,7 +54,7 @@ def worker(data_dir: str | None, workers: int | None, reaper: bool, as_json: boo
 
 
 @click.command()
-@data_dir_option
+@options.data_dir
 @as_json
 def migrate(data_dir: str | None, as_json: bool) -> None:
     """Make the database, or upgrade it to this version, and make the first API key. Safe to repeat."""

@@ -435,6 +435,13 @@ def test_a_server_that_refuses_connections_is_waited_for_and_that_is_said(tmp_pa
     assert "secret" not in said
 
 
+@pytest.mark.parametrize("command", ["serve", "worker", "api", "migrate"])
+def test_an_empty_data_folder_is_refused(command: str) -> None:
+    answer = sankofa(command, "--data-dir", "")
+    assert answer.returncode == Exit.USAGE
+    assert "--data-dir': expected a folder, got an empty text" in answer.stderr
+
+
 def test_a_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     answer = sankofa("serve", "--data-dir", str(tmp_path / "file" / "data"), "--port", "0")
