@@ -36,7 +36,7 @@ class AveragePool(Layer):
     def lower(self, plan: Plan, x: Value) -> Value:
         plan.module()
         y, geometry = plan.value(*self.output_shape(x.shape)), plan.whole_constant(*geometry_of(x.shape[0], self._axes(x.shape)))
-        sizes = (plan.scratch(2 * y.shape[-1]), geometry, int(self.count_include_pad))
+        sizes = (plan.scratch(2 * y.shape[-1] + x.shape[-1]), geometry, int(self.count_include_pad))
         plan.forward.append((average_pool_forward, x.at, y.at, *sizes))
         if x.gradient != NOWHERE:
             plan.backward.append([(average_pool_backward, x.gradient, y.gradient, *sizes)])
@@ -65,14 +65,14 @@ def _shares(g: Array, include_pad: int, i: int, shares: Array) -> None:
 
 @kernel
 def average_pool_forward(op: Op, arena: Array, integers: Array) -> None:
-    """y = mean of the window: summed place by place of the window, for a row of windows at a time."""
+    """y = mean of the window, for a row of windows at a time: summed down the columns first, then across."""
     x_at, y_at, scratch_at, geometry_at, include_pad = op[:5]
     g = view(integers, geometry_at, GEOMETRY)
     height, length, tall, wide, stride, across, dilation, apart = g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
     top, left, rows, width = g[9], g[10], g[11], g[12]
     planes, zero, quarter = integers[ROWS] * g[0], arena.dtype.type(0), arena.dtype.type(0.25)
     x, y = view(arena, x_at, planes, height, length), view(arena, y_at, planes, rows, width)
-    shares, halves = view(arena, scratch_at, width), halved(g)
+    shares, column, halves = view(arena, scratch_at, width), view(arena, scratch_at + 2 * width, length), halved(g)
     for plane in range(planes if halves else 0):
         for i in range(rows):
             for j in range(width):
@@ -83,24 +83,28 @@ def average_pool_forward(op: Op, arena: Array, integers: Array) -> None:
         _shares(g, include_pad, i, shares)
         for plane in range(planes):
             out = y[plane, i]
-            for j in range(width):
-                out[j] = zero
+            for j in range(length):
+                column[j] = zero
             for ki in range(tall):
                 down = i * stride + ki * dilation - top
                 if down >= 0 and down < height:
                     source = x[plane, down]
-                    for kj in range(wide):
-                        low, high = reach(g, kj)
-                        shift = kj * apart - left
-                        for j in range(low, high):
-                            out[j] += source[j * across + shift]
+                    for j in range(length):
+                        column[j] += source[j]
+            for j in range(width):
+                out[j] = zero
+            for kj in range(wide):
+                low, high = reach(g, kj)
+                shift = kj * apart - left
+                for j in range(low, high):
+                    out[j] += column[j * across + shift]
             for j in range(width):
                 out[j] *= shares[j]
 
 
 @kernel
 def average_pool_backward(op: Op, arena: Array, integers: Array) -> None:
-    """dx = what each number counts for in a window times its dy, summed where windows overlap."""
+    """dx = what each number counts for in a window times its dy, summed where windows overlap: across first, then down the columns."""
     dx_at, dy_at, scratch_at, geometry_at, include_pad = op[:5]
     g = view(integers, geometry_at, GEOMETRY)
     height, length, tall, wide, stride, across, dilation, apart = g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
@@ -108,6 +112,7 @@ def average_pool_backward(op: Op, arena: Array, integers: Array) -> None:
     planes, zero, quarter = integers[ROWS] * g[0], arena.dtype.type(0), arena.dtype.type(0.25)
     dx, dy = view(arena, dx_at, planes, height, length), view(arena, dy_at, planes, rows, width)
     shares, parts, halves = view(arena, scratch_at, width), view(arena, scratch_at + width, width), halved(g)
+    column = view(arena, scratch_at + 2 * width, length)
     if not halves or 2 * rows < height or 2 * width < length:
         view(arena, dx_at, planes * height * length)[:] = zero
     for plane in range(planes if halves else 0):
@@ -123,12 +128,16 @@ def average_pool_backward(op: Op, arena: Array, integers: Array) -> None:
         for plane in range(planes):
             for j in range(width):
                 parts[j] = dy[plane, i, j] * shares[j]
+            for j in range(length):
+                column[j] = zero
+            for kj in range(wide):
+                low, high = reach(g, kj)
+                shift = kj * apart - left
+                for j in range(low, high):
+                    column[j * across + shift] += parts[j]
             for ki in range(tall):
                 down = i * stride + ki * dilation - top
                 if down >= 0 and down < height:
                     slope = dx[plane, down]
-                    for kj in range(wide):
-                        low, high = reach(g, kj)
-                        shift = kj * apart - left
-                        for j in range(low, high):
-                            slope[j * across + shift] += parts[j]
+                    for j in range(length):
+                        slope[j] += column[j]
