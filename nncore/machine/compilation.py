@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import get_args
+from types import ModuleType
 
 import numpy as np
 
@@ -19,13 +19,14 @@ Progress = Callable[[int, int], None]
 
 
 def known_kernels() -> list[Kernel]:
-    """Every kernel in the files of the layers, losses, optimizers and augmentations that the unions name."""
-    from nncore.augment import AugmentSpec
-    from nncore.layers import LayerSpec
-    from nncore.losses import LossSpec
-    from nncore.optimizers import OptimizerSpec
+    """Every kernel that any plan may call: those in the files of layers, losses, optimizers and augmentations."""
+    import nncore.augment
+    import nncore.layers
+    import nncore.losses
+    import nncore.optimizers  # noqa: F401 (with it every file of theirs is loaded)
 
-    return _kernels_of(spec for union in (LayerSpec, LossSpec, OptimizerSpec, AugmentSpec) for spec in get_args(get_args(union)[0]))
+    packages = tuple(f"nncore.{package}." for package in ("augment", "layers", "losses", "optimizers"))
+    return _kernels_in(module for name, module in sorted(sys.modules.items()) if name.startswith(packages))
 
 
 def usual_kernels() -> list[Kernel]:
@@ -39,7 +40,10 @@ def usual_kernels() -> list[Kernel]:
 
 def _kernels_of(specs: Iterable[type]) -> list[Kernel]:
     """The kernels in the files of these specs, each once."""
-    modules = [sys.modules[each.__module__] for spec in specs for each in spec.__mro__]  # what an optimizer inherits has kernels, too
+    return _kernels_in(sys.modules[each.__module__] for spec in specs for each in spec.__mro__)  # what an optimizer inherits has some, too
+
+
+def _kernels_in(modules: Iterable[ModuleType]) -> list[Kernel]:
     return list(dict.fromkeys(value for module in modules for value in vars(module).values() if isinstance(value, Kernel)))
 
 

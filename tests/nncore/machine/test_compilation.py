@@ -4,16 +4,21 @@ import sys
 from typing import Any, get_args
 
 import pytest
+from pydantic import TypeAdapter
 
 from nncore.layers import LayerSpec
+from nncore.losses import MeanSquaredError, NegativeLogLikelihood, SoftmaxCrossEntropy
 from nncore.machine import compiled, warm
 from nncore.machine.compilation import known_kernels
 from nncore.machine.kernels import INTERPRETED, Kernel
+from nncore.machine.program import Program
+from nncore.network import NetworkSpec
+from nncore.optimizers import OptimizerSpec
 
 
 def test_the_kernels_of_every_layer_loss_and_optimizer_are_known(one_step: Any) -> None:
     known = set(known_kernels())
-    assert {kernel.name.split(".")[1] for kernel in known} == {"layers", "losses", "optimizers"}
+    assert {kernel.name.split(".")[1] for kernel in known} == {"augment", "layers", "losses", "optimizers"}
     for optimizer in ({"type": "sgd", "learning_rate": 0.1}, {"type": "sgd", "learning_rate": 0.1, "momentum": 0.9}, {"type": "adam"}):
         for loss in ("mean_squared_error", "binary_cross_entropy", "softmax_cross_entropy"):
             step = one_step([{"type": "dropout", "rate": 0.5}, {"type": "dense", "units": 2}], loss, optimizer=optimizer)
@@ -37,3 +42,13 @@ def test_warming_tells_its_progress_and_is_remembered() -> None:
     assert seconds >= 0
     assert compiled("float32")
     assert warm("float32") < 1  # nothing is left to do
+
+
+def test_what_a_plan_takes_beside_its_layers_is_compiled_ahead_too() -> None:
+    optimizer = TypeAdapter(OptimizerSpec).validate_python(
+        {"type": "adamw", "maximize": True, "average_decay": 0.9, "l1": 0.1, "clip_norm": 1.0}
+    )
+    network = NetworkSpec.model_validate({"layers": [{"type": "dense", "units": 2}]})
+    for loss in (SoftmaxCrossEntropy(class_weights=[1.0, 2.0]), NegativeLogLikelihood(), MeanSquaredError()):
+        program = Program(network, (3,), loss=loss, optimizer=optimizer, batch_size=4, accumulate=2, weighted=True)
+        assert set(program.kernels()) <= set(known_kernels())
