@@ -124,6 +124,14 @@ class Client:
             spec["network"] = {"layers": list(network)} if isinstance(network, Sequence) else network
         return self.submit(spec, idempotency_key=idempotency_key)
 
+    def preflight(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """What the job that `spec` describes, as `submit` takes it, would be; nothing is queued.
+
+        spec, parameters, memory_bytes, steps, estimate (how long it would take), baseline (the trivial answer's score, to be beaten),
+        gradient_check and warnings. Raises InvalidRequest as `submit` does.
+        """
+        return dict(self._connection.document(self._connection.request("POST", "/v1/jobs/preflight", body=dict(spec))))
+
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Queue the job that `spec` describes as the API takes it: dataset, target, network, ..."""
         response = self._connection.request("POST", "/v1/jobs", body=dict(spec), idempotency_key=idempotency_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sankofa.progress import follow, summary
 @click.option("--target", help="Column to be learnt; else the spec's `target`.")
 @click.option("--name", help="What to call the job.")
 @click.option("--seed", type=int, help="Seed of all that is random; else the spec's, else one is drawn.")
+@click.option("--preflight", is_flag=True, help="Queue nothing; say how large the job would be, how long it would take, what to beat.")
 @click.option("--watch", is_flag=True, help="Wait for the end of the job, showing how it goes.")
 @click.option("--output", type=click.Path(dir_okay=False), help=f"Wait, then write the weights here ({', '.join(FORMATS)}).")
 @timeout
@@ -34,6 +36,7 @@ def train(
     target: str | None,
     name: str | None,
     seed: int | None,
+    preflight: bool,
     watch: bool,
     output: str | None,
     timeout_seconds: float | None,
@@ -50,8 +53,12 @@ def train(
     document |= {key: value for key, value in {"target": target, "name": name, "seed": seed}.items() if value is not None}
     if data is not None:
         document["dataset"] = client.datasets.upload(data, missing="allow").id if allow_missing else client.dataset_id(data)
-    if "dataset" not in document:
+    if "dataset" not in document and "parent" not in document:
         raise click.UsageError(f"{spec} names no dataset; add --data FILE.csv or --data ds_...")
+    if preflight:
+        found = client.preflight(document)
+        write_json(found) if as_json else click.echo(foretold(found))
+        return Exit.DONE
     job = client.submit(document)
     if watch or output is not None:
         job = follow(job, timeout_seconds=timeout_seconds, as_json=as_json)
@@ -65,6 +72,21 @@ def train(
         path = job.download(output)
         click.echo(f"  weights: {path}", err=as_json)
     return Exit.DONE
+
+
+def foretold(found: Mapping[str, Any]) -> str:
+    """A preflight in lines for people."""
+    estimate, baseline, checked = found["estimate"], found["baseline"], found["gradient_check"]
+    scores = {"loss": baseline["loss"], **baseline["metrics"]}
+    gradients = "not checked: the network is too large" if checked is None else f"{checked['relative_error']:.1g} off"
+    lines = [
+        f"{found['parameters']:,} parameters, {found['memory_bytes'] / 2**20:,.1f} MiB, {found['steps']:,} steps",
+        f"  trains for about {estimate['training_seconds']:,.0f} s, behind {estimate['jobs_ahead']} jobs"
+        + ("" if estimate["finish_seconds"] is None else f"; done in about {estimate['finish_seconds']:,.0f} s"),
+        "  to beat: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items() if value is not None),
+        f"  gradients: {gradients}",
+    ]
+    return "\n".join(lines + [f"  warning: {warning['message']}" for warning in found["warnings"]])
 
 
 def _spec(path: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from service.api import (
     metrics,
     networks,
     predict,
+    preflight,
     problems,
     quotas,
     retention,
@@ -38,7 +39,24 @@ from service.settings import Settings
 from service.store.database import Store
 from service.store.errors import QuotaExceeded
 
-RESOURCES = (datasets, jobs, events, metrics, snapshots, split, weights, predict, networks, usage, keys, tenants, audit, retention, health)
+RESOURCES = (
+    datasets,
+    jobs,
+    preflight,
+    events,
+    metrics,
+    snapshots,
+    split,
+    weights,
+    predict,
+    networks,
+    usage,
+    keys,
+    tenants,
+    audit,
+    retention,
+    health,
+)
 MAX_FORM_FIELD_BYTES = 256 << 10  # well above the 64 KiB that werkzeug reads at once: it counts what it has read of a file, too
 MAX_FORM_PARTS = 16
 

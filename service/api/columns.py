@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
+from nncore.table import Column, Table
 from service.store import blobs
 from service.store.database import Store
 from service.store.models import Dataset
@@ -17,3 +19,17 @@ def values(store: Store, dataset: Dataset, name: str) -> np.ndarray[Any, Any]:
     data = b"".join(blobs.read(store, dataset.blob_id, column["offset"], column["offset"] + column["bytes"]))
     kind = "int64" if column["dtype"] == "category" else column["dtype"]
     return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).reshape(dataset.rows, *column["item_shape"])
+
+
+def first_rows(store: Store, dataset: Dataset, names: Collection[str], rows: int) -> Table:
+    """A table of the first rows of these columns, read without the others."""
+    columns = []
+    for column in dataset.header["columns"]:
+        if column["name"] in names:
+            each = column["bytes"] // dataset.rows
+            data = b"".join(blobs.read(store, dataset.blob_id, column["offset"], column["offset"] + rows * each))
+            kind = "int64" if column["dtype"] == "category" else column["dtype"]
+            array = np.frombuffer(data, np.dtype(kind).newbyteorder("<")).reshape(rows, *column["item_shape"])
+            categories = column.get("categories")
+            columns.append(Column(column["name"], array, None if categories is None else tuple(categories)))
+    return Table(columns)

@@ -74,6 +74,22 @@ def test_fork_says_where_it_goes_on_and_how(use: Use, capsys: pytest.CaptureFixt
     assert "step 20 of job_1, bit for bit, for 5 further epochs" in capsys.readouterr().out
 
 
+def test_a_preflight_says_what_the_job_would_be(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = {"training_seconds": 12.4, "jobs_ahead": 2, "finish_seconds": 60.0}
+    found = {"parameters": 1234, "memory_bytes": 1 << 20, "steps": 500, "estimate": estimate, "gradient_check": None}
+    found |= {"baseline": {"loss": 0.69, "metrics": {"accuracy": 0.5}}, "warnings": [{"message": "Rows are few."}]}
+    service = use(Answer(200, found), Answer(200, found))
+    assert run(["train", spec, "--data", "ds_1", "--preflight"]) == Exit.DONE
+    assert (service.requests[0].path, service.requests[0].json["dataset"]) == ("/v1/jobs/preflight", "ds_1")
+    told = capsys.readouterr().out
+    assert "1,234 parameters, 1.0 MiB, 500 steps" in told
+    assert "about 12 s, behind 2 jobs; done in about 60 s" in told
+    assert "to beat: loss 0.69, accuracy 0.5" in told
+    assert "warning: Rows are few." in told
+    assert run(["train", spec, "--data", "ds_1", "--preflight", "--json"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out) == found
+
+
 def test_train_with_json_says_one_document(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     use(Answer(202, job_document("queued")))
     assert run(["train", spec, "--data", "ds_1", "--json"]) == Exit.DONE

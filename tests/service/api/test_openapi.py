@@ -22,6 +22,7 @@ OPERATIONS = {
     "cancel_job",
     "stop_job",
     "pause_job",
+    "preflight_job",
     "resume_job",
     "list_job_metrics",
     "list_job_events",
@@ -136,7 +137,7 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
                 assert response.status_code in (200, 201, 202), response.text
                 sent += 1
     administered = len(keys.CREATE) + len(keys.ROTATE) + len(tenants.CREATE) + len(tenants.CHANGE)
-    assert sent == 3 + len(examples.JOBS) + len(examples.NETWORKS) + 2 + administered
+    assert sent == 3 + 2 * len(examples.JOBS) + len(examples.NETWORKS) + 2 + administered
 
 
 def _with_ids(body: Any, dataset: str, job: str) -> Any:
