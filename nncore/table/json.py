@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping
 from itertools import chain
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from nncore.table.table import Table
 
 MAX_DEPTH = 8
 """How deep an item may be nested: a row of a column, and its lists within lists."""
+
+_CELLS_AT_ONCE = 2**18
 
 _KIND_OF_TYPE = {int: "number", float: "number", bool: "boolean", str: "text", list: "list", type(None): "null", dict: "object"}
 
@@ -82,6 +85,8 @@ def _read_column(name: str, rows: Any, limits: TableLimits, may_miss: bool, faul
         faults.add(pointer(name), "too_many_rows", f"{called}: expected {most}, got {len(rows):,}", expected=most, got=f"{len(rows):,}")
         return None
 
+    if (plain := _plain_numbers(rows)) is not None:
+        return Column(name, plain)
     cells: list[Any] = rows
     shape: tuple[int, ...] = (len(rows),)
     while _only_kind(cells) == "list":
@@ -115,6 +120,44 @@ def _with_gaps(column: Column, gaps: list[int]) -> Column:
     values = column.values.astype(np.float64) if column.values.dtype == np.int64 else column.values
     values.reshape(-1)[gaps] = np.nan
     return Column(column.name, values)
+
+
+def _plain_numbers(rows: list[Any]) -> np.ndarray | None:
+    """The rows as numbers, where all are finite numbers of one shape that need no int64; else None.
+
+    A block of them at a time, so that what lies between lists and numbers stays small, and other threads may pass.
+    """
+    shape: list[int] = []
+    first = rows[0]
+    while isinstance(first, list):
+        if not first or len(shape) == MAX_DEPTH:
+            return None
+        shape.append(len(first))
+        first = first[0]
+    at_once = max(1, _CELLS_AT_ONCE // prod(shape))
+    pieces, is_whole, fits_float32, largest = [], True, True, 0.0
+    for begin in range(0, len(rows), at_once):
+        cells = rows[begin : begin + at_once]
+        for length in shape:
+            if set(map(type, cells)) != {list} or set(map(len, cells)) != {length}:
+                return None
+            cells = list(chain.from_iterable(cells))
+        if not set(map(type, cells)) <= {int, float}:
+            return None
+        try:
+            values = np.array(cells, dtype=np.float64)
+        except OverflowError:
+            return None
+        with np.errstate(over="ignore"):
+            narrow = values.astype(np.float32)
+        largest = max(largest, float(np.abs(values).max()))  # NaN stays NaN
+        is_whole = is_whole and bool((np.rint(values) == values).all())
+        fits_float32 = fits_float32 and bool((narrow == values).all())
+        if not np.isfinite(values).all() or (is_whole and largest > 2**24):
+            return None
+        pieces.append(narrow if fits_float32 else values)
+    dtype = np.float32 if fits_float32 else np.float64
+    return np.concatenate(pieces, dtype=dtype).reshape(len(rows), *shape)
 
 
 def _only_kind(cells: list[Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,38 @@ def test_any_json_is_a_table_or_invalid_data(columns):
 @given(st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_what_python_wrote_as_json_is_read_back_exactly(rows):
     assert read_columns(json.loads(json.dumps({"x": rows})))["x"].values.tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "dtype"),
+    [
+        ([[1, 2], [3, 4], [5, 6]], "float32"),
+        ([[1, 2], [3, 4], [5, 0.1]], "float64"),
+        ([[0.1, 2], [3, 4], [5, 6]], "float64"),
+        ([[1, 2], [3, 4], [5, 2**53 + 1]], "int64"),
+        ([[2**24 + 1, 2], [3, 4], [5, 0.5]], "float64"),
+        ([[1, 2], [3, 4], [5, 1e300]], "float64"),
+    ],
+)
+def test_what_is_read_in_blocks_is_as_if_it_had_been_read_at_once(rows, dtype, monkeypatch):
+    monkeypatch.setattr("nncore.table.json._CELLS_AT_ONCE", 2)
+    column = read_columns({"x": rows})["x"]
+    assert (column.dtype, column.values.tolist()) == (dtype, rows)
+
+
+@pytest.mark.parametrize("odd", [[5], [5, "a"], [5, None], [5, [6]], [5, True], 7, [5, float("nan")], [5, 10**400]])
+def test_a_fault_in_a_late_block_is_told_at_its_row(odd, monkeypatch):
+    rows = [[1, 2], [3, 4], [7, 8], odd]
+    at_once = refused({"x": rows})
+    monkeypatch.setattr("nncore.table.json._CELLS_AT_ONCE", 2)
+    assert refused({"x": rows}) == at_once
+    assert all(pointer.startswith("/x/3") for pointer, _ in at_once)
+
+
+def test_between_the_lists_and_the_numbers_there_is_little_memory():
+    columns = {"x": [[0.5, 1.5]] * 1_000_000}
+    tracemalloc.start()
+    table = read_columns(columns)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * table["x"].values.nbytes
