@@ -15,6 +15,8 @@ from nncore.spec.resolved import ResolvedSpec
 from nncore.split import split_rows
 from nncore.table import Column, Table
 
+_ROWS_AT_ONCE = 1024
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
@@ -63,9 +65,20 @@ class TrainingData:
             preprocessing = fit_and_apply(inputs, [table[name] for name in spec.inputs], spec.preprocess, training_rows)
         except ValueError as error:
             raise InvalidData(Fault("", "wrong_inputs", f"the inputs are not those that the spec was resolved for: {error}")) from None
+        _refuse_overflow(inputs)
         if refused := spec.network.refuses(inputs.reshape(table.rows, *spec.input_shape)):
             raise InvalidData(refused.under("/inputs"))
         return cls(inputs.reshape(table.rows, *spec.input_shape), targets, labels, training_rows, validation_rows, preprocessing, weights)
+
+
+def _refuse_overflow(inputs: np.ndarray) -> None:
+    """Columns are finite; what steps make of them need not be."""
+    for first in range(0, len(inputs), _ROWS_AT_ONCE):
+        finite = np.isfinite(inputs[first : first + _ROWS_AT_ONCE]).all(axis=1)
+        if not finite.all():
+            row, dtype = first + int(np.argmin(finite)), inputs.dtype.name
+            message = f"row {row + 1}: its preprocessed inputs overflow {dtype}; scale the columns down, or change the steps"
+            raise InvalidData(Fault("", "too_large_number", message, expected=f"numbers that {dtype} holds", got="an overflow"))
 
 
 def _check_some_row_counts(name: str, weights: np.ndarray) -> None:

@@ -80,7 +80,8 @@ class _Fitting:
             for number in through:
                 self._fit(number, values, group)
             if into is not None:
-                into[:, at : at + width] = values
+                with np.errstate(over="ignore"):  # it is looked for when all is done
+                    into[:, at : at + width] = values
             at += width
 
     def _fit(self, number: int, values: np.ndarray, group: Sequence[_Part]) -> None:

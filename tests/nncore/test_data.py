@@ -89,6 +89,12 @@ def test_seconds_since_1970_keep_their_seconds_in_float32():
     assert np.allclose(data.inputs[:, 0], np.arange(10) / 9, atol=1e-7)
 
 
+def test_inputs_that_overflow_once_they_are_preprocessed_are_refused():
+    columns = {"a": [1.0, 2.0, 3e38, 4.0], "y": [0.5, 1, 2, 3]}
+    with pytest.raises(InvalidData, match="row 3: its preprocessed inputs overflow float32"):
+        prepared(columns=columns, target="y", preprocess=[{"type": "image_scale", "scale": 0.1}])
+
+
 def test_the_table_is_only_read():
     table = read_columns(COLUMNS)
     for column in table.columns:

@@ -281,7 +281,21 @@ layers = st.fixed_dictionaries(
 specs = st.fixed_dictionaries(
     {"network": st.fixed_dictionaries({"layers": st.lists(layers, max_size=3)}) | anything, "target": st.sampled_from(list("xb")) | texts},
     optional=dict.fromkeys(
-        ["inputs", "loss", "optimizer", "batch_size", "epochs", "seed", "shuffle", "validation", "preprocess", "metrics", "other"], anything
+        [
+            "inputs",
+            "loss",
+            "optimizer",
+            "batch_size",
+            "epochs",
+            "seed",
+            "shuffle",
+            "validation",
+            "preprocess",
+            "augment",
+            "metrics",
+            "other",
+        ],
+        anything,
     ),
 )
 
