@@ -28,7 +28,8 @@ DESCRIPTION = """Train neural networks on demand: POST a dataset and a network, 
 Every request but those marked otherwise carries an API key, `Authorization: Bearer KEY`. Errors are problem documents (RFC 9457) with
 a `code` for programs; a 422 names every fault at once. Times are ISO 8601 in UTC. Lists come in pages: send `next_cursor` back as
 `cursor` until it is null. What is created by a POST with an `Idempotency-Key` is created once, however often it is sent. Where a key or
-its tenant is limited, every answer says in `RateLimit` and `RateLimit-Policy` how many requests are left."""
+its tenant is limited, every answer says in `RateLimit` and `RateLimit-Policy` how many requests are left. What is no HTTP, or has more
+than 100 headers, the server below refuses by itself: 400 or 431, with an empty body."""
 
 View = TypeVar("View", bound=Callable[..., object])
 

@@ -171,3 +171,21 @@ def test_a_server_goes_with_the_one_who_started_it(settings: Settings) -> None:
         supervisor.kill()
         supervisor.communicate()
     wait_until(lambda: not answers(), 5)
+
+
+def test_more_than_a_hundred_headers_are_refused_by_the_server_itself(server: Server) -> None:
+    sent = {f"X-{number}": "a" for number in range(90)}  # and those of every request
+    assert server.http.get("/v1/jobs", headers=sent).status_code == 200
+    response = server.http.get("/v1/jobs", headers=sent | {f"Y-{number}": "a" for number in range(20)})
+    assert (response.status_code, response.content) == (431, b"")
+
+
+@pytest.mark.parametrize("sent", [b"ZZ\r\nabc\r\n0\r\n\r\n", b'5\r\n{"a"\r\n'])
+def test_a_body_of_broken_chunks_is_told_so(server: Server, sent: bytes) -> None:
+    head = f"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"It came in chunks, the last of which may be missing or malformed." in answer
