@@ -135,7 +135,7 @@ def install(app: Flask, store: Store, identities: Identities) -> None:
             challenge = f'{REALM}, error="insufficient_scope", scope="{scope}"'
             raise Refusal(403, "missing_scope", detail, headers={"WWW-Authenticate": challenge})
         g.identity = found
-        structlog.contextvars.bind_contextvars(tenant=found.tenant_id)
+        structlog.contextvars.bind_contextvars(tenant=found.tenant_id, key=found.key_id)
         g.rate_limit = rate_limits.spend(found)
         audit.acts(actor())
 

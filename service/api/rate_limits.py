@@ -108,9 +108,9 @@ class RateLimits:
 def limits_of(identity: Identity) -> Iterator[Limit]:
     """What limits the requests of this caller."""
     if identity.key_requests_per_minute is not None:
-        yield Limit("key", identity.key_id, identity.key_requests_per_minute)
+        yield Limit("key", f"key:{identity.key_id}", identity.key_requests_per_minute)
     if identity.tenant_requests_per_minute is not None:
-        yield Limit("tenant", identity.tenant_id, identity.tenant_requests_per_minute)
+        yield Limit("tenant", f"tenant:{identity.tenant_id}", identity.tenant_requests_per_minute)
 
 
 def _fields(left: list[Left]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from service.store.models import ApiKey, Tenant
 DEFAULT_TENANT = "default"
 SCOPES = ("read", "write", "admin")
 HINT_CHARACTERS = 7  # of the key, shown so that people can tell it from others; the rest cannot be guessed from them
+OURS = re.compile(r"sk_[0-9a-f]{64}")
 USED_SECONDS = 300.0  # how often at the most it is written that a key is used
 
 
@@ -194,7 +196,7 @@ def register(store: Store, key: str, name: str, tenant_id: str = DEFAULT_TENANT)
             name=name,
             scopes=list(SCOPES),
             created_at=store.now(session),
-            hint=key[:HINT_CHARACTERS],
+            hint=_hint(key),
         )
         session.execute(row.on_conflict_do_nothing())
 
@@ -240,7 +242,7 @@ def _add(
         name=name,
         scopes=[scope for scope in SCOPES if scope in scopes],
         created_at=now,
-        hint=secret[:HINT_CHARACTERS],
+        hint=_hint(secret),
         expires_at=expires_at,
         max_requests_per_minute=requests_per_minute,
     )
@@ -250,6 +252,11 @@ def _add(
 
 def _new_secret() -> str:
     return f"sk_{secrets.token_hex(32)}"
+
+
+def _hint(key: str) -> str | None:
+    """How a key of ours begins; of one that somebody thought of himself nothing is told."""
+    return key[:HINT_CHARACTERS] if OURS.fullmatch(key) else None
 
 
 def _digest(key: str) -> str:

@@ -18,7 +18,15 @@ from tests.service.api.conftest import KEY, Caller, Service
 
 JSON = {"Content-Type": "application/json"}
 CUT_FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\na,b\n1,2\n3'
-POSTS = ["/v1/datasets", "/v1/jobs", "/v1/networks/evaluate", f"/v1/jobs/job_{'0' * 26}/predict"]
+POSTS = [
+    "/v1/datasets",
+    "/v1/jobs",
+    "/v1/networks/evaluate",
+    f"/v1/jobs/job_{'0' * 26}/predict",
+    "/v1/keys",
+    f"/v1/keys/key_{'0' * 26}/rotate",
+    "/v1/tenants",
+]
 
 
 @pytest.mark.parametrize("path", POSTS)

@@ -123,7 +123,7 @@ class TestOneProcess:
     def test_asks_for_a_hundredth_at_a_time(self, service: Service, asked: list[str]) -> None:
         limits = RateLimits(service.store)
         left = [FIELD.findall(self.spend(limits)["RateLimit"])[0][1] for _ in range(6)]
-        assert asked == ["key_1"] * 3
+        assert asked == ["key:key_1"] * 3
         assert left == ["5", "4", "3", "2", "1", "0"]
 
     def test_asks_an_empty_bucket_not_before_there_can_be_a_token(

@@ -132,6 +132,15 @@ class TestAKeyThatWasMade:
         assert not opens(scene.store, no_key)
 
 
+def test_a_key_that_somebody_thought_of_is_not_even_hinted_at(scene):
+    """Ours are random to the last character; the beginning of a phrase tells much of it."""
+    phrase = "correct-horse-battery-staple-42-times"
+    keys.register(scene.store, phrase, "from SANKOFA_API_KEY")
+    ours = new_key(scene.store)[1]
+    hints = {row.name: row.hint for row, _ in keys.page(scene.store, None, limit=10)}
+    assert hints == {"from SANKOFA_API_KEY": None, "made": ours[:7]}
+
+
 class TestRotation:
     def test_gives_a_key_that_may_do_the_same(self, scene):
         scene.tenant("acme")
