@@ -19,13 +19,14 @@ Progress = Callable[[int, int], None]
 
 
 def known_kernels() -> list[Kernel]:
-    """Every kernel that any plan may call: those in the files of layers, losses, optimizers and augmentations."""
+    """Every kernel that any plan may call: those in the files of layers, losses, optimizers, augmentations and explanations."""
     import nncore.augment
+    import nncore.explain
     import nncore.layers
     import nncore.losses
     import nncore.optimizers  # noqa: F401 (with it every file of theirs is loaded)
 
-    packages = tuple(f"nncore.{package}." for package in ("augment", "layers", "losses", "optimizers"))
+    packages = tuple(f"nncore.{package}." for package in ("augment", "explain", "layers", "losses", "optimizers"))
     return _kernels_in(module for name, module in sorted(sys.modules.items()) if name.startswith(packages))
 
 

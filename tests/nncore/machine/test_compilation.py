@@ -18,7 +18,7 @@ from nncore.optimizers import OptimizerSpec
 
 def test_the_kernels_of_every_layer_loss_and_optimizer_are_known(one_step: Any) -> None:
     known = set(known_kernels())
-    assert {kernel.name.split(".")[1] for kernel in known} == {"augment", "layers", "losses", "optimizers"}
+    assert {kernel.name.split(".")[1] for kernel in known} == {"augment", "explain", "layers", "losses", "optimizers"}
     for optimizer in ({"type": "sgd", "learning_rate": 0.1}, {"type": "sgd", "learning_rate": 0.1, "momentum": 0.9}, {"type": "adam"}):
         for loss in ("mean_squared_error", "binary_cross_entropy", "softmax_cross_entropy"):
             step = one_step([{"type": "dropout", "rate": 0.5}, {"type": "dense", "units": 2}], loss, optimizer=optimizer)
