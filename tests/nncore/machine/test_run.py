@@ -161,8 +161,11 @@ def test_other_threads_run_while_steps_run(one_step: Any) -> None:
     assert counted[0] > 100
 
 
-def test_a_step_allocates_nothing(one_step: Any) -> None:
-    step = one_step(NETWORK, "softmax_cross_entropy", rows=32, optimizer={"type": "adam"})
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_step_allocates_nothing(weighted: bool, one_step: Any) -> None:
+    optimizer = {"type": "adam", "average_decay": 0.9, "l2": 0.1, "maximize": True, "learning_rate": 1e-9} if weighted else {"type": "adam"}
+    weights = np.ones(32) if weighted else None
+    step = one_step(NETWORK, "softmax_cross_entropy", rows=32, optimizer=optimizer, weights=weights)
     scalars, order, sums = step.optimizer.scalars(np.arange(500)), np.tile(np.arange(32), 500), np.zeros(SUMS)
     step.machine.run_steps(scalars[:1], sums, step.rows, order, 0)
     tracemalloc.start()
