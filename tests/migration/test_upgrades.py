@@ -12,9 +12,26 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from service.store import blobs, checkpoints, claims, datasets, events, idempotency, jobs, keys, metrics, migrate, reaping
+from service.store import (
+    audit,
+    blobs,
+    checkpoints,
+    claims,
+    datasets,
+    events,
+    idempotency,
+    jobs,
+    keys,
+    metrics,
+    migrate,
+    quotas,
+    reaping,
+    tenants,
+)
+from service.store.audit import Filter
 from service.store.database import Store
 from service.store.idempotency import Once
+from service.store.quotas import Quota
 from service.store.states import Action
 
 HERE = Path(__file__).parent
@@ -101,6 +118,18 @@ class TestAnUpgradedInstallation:
     def test_lets_in_who_had_a_key(self, upgraded):
         identity = keys.identify(upgraded, "sk_of_a_stored_database")
         assert (identity.tenant_id, identity.scopes) == ("default", {"read", "write", "admin"})
+
+    def test_has_the_limits_keys_and_log_it_had_and_no_others(self, upgraded, request):
+        limited = request.node.callspec.params["upgraded"] >= "0002"
+        limits = {quota: limit for quota, limit in quotas.limits_of(tenants.get(upgraded, "default")).items() if limit is not None}
+        assert limits == ({"queued_jobs": 100, "parameters": 1_000_000} if limited else {})
+        states = [state for _, state in keys.page(upgraded, None, limit=10)]
+        assert states == (["revoked", "active"] if limited else ["active"])
+        assert len(audit.page(upgraded, Filter(), limit=10)) == (1 if limited else 0)
+        used = quotas.use(upgraded, "default")
+        assert (used[Quota.QUEUED_JOBS].used, used[Quota.RUNNING_JOBS].used) == (2, 1)
+        tenants.change(upgraded, "default", limits={Quota.RUNNING_JOBS: 1})
+        assert claims.claim(upgraded, "worker", "cpu_a", 30) is None
 
     def test_has_its_datasets(self, upgraded):
         (dataset,) = datasets.page(upgraded, "default", limit=10)
