@@ -11,8 +11,8 @@ import numpy as np
 
 from nncore.machine.kernels import FIRST_ROW, SEED, STEP, Array, jit
 
-MIXUP = -1
-"""The number of mixup among what draws in a plan: there is one at most, and three kernels have to draw alike."""
+MIXUP = 2**40
+"""The number of mixup, which no other has: there is one at most in a plan, and three kernels have to draw alike."""
 
 
 @jit
