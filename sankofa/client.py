@@ -27,10 +27,13 @@ class TrainingOptions(TypedDict, total=False):
     """What a job may be told beyond network, data and target; what is left out, the service chooses and says in `job.spec`."""
 
     inputs: list[str] | None
+    sample_weight: str | None
     loss: Mapping[str, Any] | None
     optimizer: Mapping[str, Any]
     batch_size: int
     epochs: int
+    accumulate: int
+    max_seconds: float | None
     seed: int | None
     shuffle: bool
     dtype: Literal["float32", "float64"]
