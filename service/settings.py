@@ -87,6 +87,7 @@ class Settings(BaseModel):
     checkpoint_seconds: Seconds = Field(5, description="Least time between checkpoints of a job.")
     checkpoint_share: float = Field(0.03, gt=0, le=1, description="Largest part of the time that checkpoints may take.")
     checkpoint_retention_seconds: Seconds = Field(7 * 86400, description="How long the checkpoints of an ended job are kept.")
+    trash_retention_seconds: Seconds = Field(30 * 86400, description="How long a dataset stays in the trash before it is deleted for good.")
     reaper_seconds: Seconds = Field(5, description="How often the reaper looks for expired leases.")
     max_losses: Count = Field(5, description="How often in a row a job may be lost before it fails as worker_lost.")
     wake_expiry_seconds: Seconds = Field(60, description="A wake older than this is dropped.")

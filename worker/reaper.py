@@ -15,7 +15,7 @@ from service import log
 from service.parent import exit_with_parent
 from service.queue import Waker, make_app
 from service.settings import Settings
-from service.store import audit, blobs, checkpoints, idempotency, migrate, rate_buckets, reaping, workers
+from service.store import audit, blobs, checkpoints, idempotency, migrate, rate_buckets, reaping, trash, workers
 from service.store.database import Store
 from service.store.errors import StoreError
 
@@ -63,9 +63,10 @@ def reap_round(store: Store, waker: Waker, settings: Settings) -> None:
 
 
 def clean(store: Store, settings: Settings) -> None:
-    """Remove what nobody needs: old idempotency keys, checkpoints of ended jobs, old audit entries, unnamed bytes, unused disk."""
+    """Remove what nobody needs: old idempotency keys, checkpoints, trash and audit entries, unnamed bytes, unused disk."""
     idempotency.remove_expired(store, settings.idempotency_seconds)
     checkpoints.remove_old(store, settings.checkpoint_retention_seconds)
+    trash.purge_old(store, settings.trash_retention_seconds)
     audit.remove_old(store, settings.audit_retention_seconds)
     rate_buckets.remove_full(store)
     blobs.remove_orphans(store)

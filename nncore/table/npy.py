@@ -100,7 +100,7 @@ def _read(name: str, stream: BinaryIO, size_bytes: int, limits: TableLimits, fau
         faults.add(pointer(name), "wrong_size", f"column {short(name)}: expected {wanted}, got {got:,}", expected=wanted, got=f"{got:,}")
         return None
     array = scratch(shape[::-1] if is_fortran else shape, dtype)
-    into, at = memoryview(array.reshape(-1).view(np.uint8)), 0
+    into, at = memoryview(cast(Any, array.reshape(-1).view(np.uint8))), 0
     while at < expected and (piece := stream.read(min(_READ_BYTES, expected - at))):
         into[at : at + len(piece)] = piece
         at += len(piece)
@@ -130,7 +130,7 @@ class _Counted:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self.taken = stream, 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
         self.taken += len(data)
         return data

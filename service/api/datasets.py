@@ -16,13 +16,13 @@ from service.api.authentication import needs, tenant_id
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer, reads_headers, reference, refusals
 from service.api.parameters import DatasetPath, Page, Parameters, cursor
-from service.api.uploads import ColumnsBody, Name, received
+from service.api.uploads import OTHER_TYPES, ColumnsBody, Name, received
 from service.settings import Settings
-from service.store import blobs, quotas
+from service.store import blobs, quotas, trash
 from service.store import datasets as stored
 from service.store import idempotency as keys
 from service.store.datasets import NewDataset
-from service.store.errors import QuotaExceeded
+from service.store.errors import QuotaExceeded, SameContent
 from service.store.models import Dataset
 
 resource = blueprint("datasets", "Tables that jobs are trained on.", "/v1/datasets")
@@ -32,6 +32,7 @@ BODY = {
     "required": True,
     "content": {
         "text/csv": {"schema": {"type": "string"}, "example": "height,width,kind\n1.5,2.0,door\n1.0,1.0,window\n"},
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in OTHER_TYPES},
         "multipart/form-data": {
             "schema": {
                 "type": "object",
@@ -52,6 +53,8 @@ BODY = {
     },
 }
 
+MADE = {"Location": "Where it is.", "ETag": "The sha256 of this answer."}
+
 
 class DatasetDocument(BaseModel):
     """A dataset."""
@@ -64,7 +67,13 @@ class DatasetDocument(BaseModel):
     rows: int
     bytes: int = Field(description="Of the table as it is kept.")
     columns: list[ColumnInfo]
+    sniffed: dict[str, Any] | None = Field(
+        description="What was found out about the file: its `format`; of CSV the `delimiter`, whether there is a `header` and "
+        "`quoting`, how it is `packed`; of pictures and sounds what they have in common."
+    )
     created_at: str
+    trashed_at: str | None = Field(description="When it was put into the trash.")
+    purged_after: str | None = Field(description="When the trash is emptied of it: not before, and within some minutes.")
 
 
 class DatasetList(BaseModel):
@@ -78,6 +87,7 @@ class DatasetList(BaseModel):
 
 class DatasetsQuery(Page):
     cursor: str | None = cursor("dataset")
+    trash: bool = Field(False, description="Those in the trash, instead of those outside it.")
 
 
 class CreateDatasetQuery(Parameters):
@@ -93,10 +103,11 @@ class CreateDatasetQuery(Parameters):
     "",
     request_body=BODY,
     responses={
-        201: json_answer(DatasetDocument, "The dataset.", headers={"Location": "Where it is.", "ETag": "The sha256 of this answer."}),
+        200: json_answer(DatasetDocument, "You had a dataset of this content already: this one.", headers=MADE),
+        201: json_answer(DatasetDocument, "The dataset.", headers=MADE),
         **refusals(
             _400="The body is not JSON, or a form that is cut off.",
-            _411="CSV whose length is not said before.",
+            _411="A file whose length is not said before.",
             _413="The body is larger than the server takes.",
             _415="A media type that is not taken here.",
             _422="Something in the table is wrong: `errors` names row and column.",
@@ -109,45 +120,65 @@ class CreateDatasetQuery(Parameters):
 def create_dataset(query: CreateDatasetQuery) -> Response:
     """Upload a dataset.
 
-    As CSV (the body, or the part `file` of a form; plain or gzip; delimiter and header are found out), or as JSON columns. A column
-    holds numbers, or texts: then it is categorical. Numbers are kept as float32 where that changes none of them (in CSV: none as it
-    is written), else as int64 or float64. In JSON a row may also be a list of numbers, nested as you like, of one shape in all rows.
-    NaN, infinity, empty cells (unless numbers may be missing: `missing=allow`) and ragged rows are refused, with row and column.
+    As a file (the body, or the part `file` of a form) or as JSON columns. Files are told by how they begin: CSV, plain or gzip (delimiter
+    and header are found out); .npz, every array a column; .npy, one column `x`; Parquet (where the server has pyarrow); a zip of folders
+    named for classes, with PNG or JPEG pictures (where it has Pillow) or WAV sounds of one size: columns `picture` (channels, height,
+    width) or `sound`, and `label`. The answer's `sniffed` says what was found.
+
+    A column holds numbers, or texts: then it is categorical. Numbers are kept as float32 where that changes none of them (in CSV: none as
+    it is written), else as int64 or float64. In JSON a row may also be a list of numbers, nested as you like, of one shape in all rows; or
+    all rows of a column come packed, `{"dtype": "float32", "shape": [rows, ...], "base64": "..."}`, little-endian in C order. NaN,
+    infinity and empty cells (unless numbers may be missing: `missing=allow`), and ragged rows are refused, with row and column.
+
+    Content you have uploaded before is not stored again: the answer is 200 with the dataset you have, under the name it has.
     """
     here = context()
     with received(here.settings, query.name) as upload:
         once = idempotency.once(upload.digest)
         made = once and keys.earlier(here.store, tenant_id(), once)
         if not made:
-            table = upload.table(limits(here.settings), EVERY_COLUMN if query.missing == "allow" else NO_COLUMN)
-            header = table.header()
+            read = upload.read(limits(here.settings), EVERY_COLUMN if query.missing == "allow" else NO_COLUMN, here.settings.data_dir)
+            if same := stored.with_content(here.store, tenant_id(), read.table.digest):
+                return _same(same)
+            header = read.table.header()
             quotas.room_is_left(here.store, tenant_id(), header["bytes"])
             new = NewDataset(
                 tenant_id=tenant_id(),
                 name=upload.name,
-                digest=table.digest,
-                rows=table.rows,
+                digest=read.table.digest,
+                rows=read.table.rows,
                 bytes=header["bytes"],
-                columns=[column.model_dump(mode="json") for column in table.info()],
+                columns=[column.model_dump(mode="json") for column in read.table.info()],
                 header=header,
-                blob_id=blobs.write(here.store, table.chunks(blobs.CHUNK_BYTES)),
+                blob_id=blobs.write(here.store, read.table.chunks(blobs.CHUNK_BYTES)),
+                sniffed=read.sniffed,
             )
             try:
                 made = stored.create(here.store, new, answer=lambda dataset: encode(document(dataset)), once=once)
             except QuotaExceeded:  # another upload took the room meanwhile
                 blobs.remove(here.store, [new.blob_id])
                 raise
+            except SameContent as error:  # another upload was quicker
+                blobs.remove(here.store, [new.blob_id])
+                return _same(error.dataset)
             if made.replayed:  # a twin was quicker
                 blobs.remove(here.store, [new.blob_id])
     about(dataset_id=made.id)
     return idempotency.created(made, 201, f"/v1/datasets/{made.id}")
 
 
+def _same(dataset: Dataset) -> Response:
+    """200: the content was there before."""
+    about(dataset_id=dataset.id)
+    body = encode(document(dataset))
+    return answer(body, ETag=etag(body), Location=f"/v1/datasets/{dataset.id}")
+
+
 @resource.get("", responses={200: json_answer(DatasetList, "A page of datasets.")})
 @needs("read")
 def list_datasets(query: DatasetsQuery) -> Response:
-    """List the datasets, newest first."""
-    found = stored.page(context().store, tenant_id(), limit=query.limit + 1, before=query.cursor)
+    """List the datasets, newest first; what is in the trash only where it is asked for."""
+    found = stored.page(context().store, tenant_id(), limit=query.limit + 1, before=query.cursor, in_trash=query.trash)
     shown = found[: query.limit]
     cursor = shown[-1].id if len(found) > query.limit else None
     return answer(encode({"data": [document(dataset) for dataset in shown], "next_cursor": cursor}))
@@ -163,7 +194,53 @@ def list_datasets(query: DatasetsQuery) -> Response:
 @needs("read")
 def get_dataset(path: DatasetPath) -> Response:
     """Describe a dataset: its columns, what they hold, its digest."""
-    body = encode(document(stored.get(context().store, tenant_id(), path.dataset_id)))
+    return _shown(stored.get(context().store, tenant_id(), path.dataset_id, in_trash=True))
+
+
+NEEDED = {
+    **refusals(_404="There is no such dataset.", _409="Jobs that have not ended need it (`dataset_in_use`); the detail names them."),
+}
+
+
+class Purged(BaseModel):
+    """What was deleted for good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    freed_bytes: int
+
+
+@resource.delete("/<dataset_id>", responses={200: json_answer(DatasetDocument, "The dataset; it is in the trash."), **NEEDED})
+@needs("write")
+def trash_dataset(path: DatasetPath) -> Response:
+    """Put a dataset into the trash.
+
+    No job can be made of it there, and lists leave it out; what was trained on it stays. It can be restored until the trash is emptied of
+    it, which `purged_after` says (and `GET /v1/retention`). Its bytes count as stored until then.
+    """
+    return _shown(trash.put(context().store, tenant_id(), path.dataset_id))
+
+
+@resource.post(
+    "/<dataset_id>/restore", responses={200: json_answer(DatasetDocument, "The dataset."), **refusals(_404="There is no such dataset.")}
+)
+@needs("write")
+def restore_dataset(path: DatasetPath) -> Response:
+    """Take a dataset out of the trash."""
+    return _shown(trash.restore(context().store, tenant_id(), path.dataset_id))
+
+
+@resource.post("/<dataset_id>/purge", responses={200: json_answer(Purged, "What was freed."), **NEEDED})
+@needs("write")
+def purge_dataset(path: DatasetPath) -> Response:
+    """Delete a dataset for good, in the trash or not, and say how many bytes that frees. Jobs that were trained on it stay."""
+    freed_bytes = trash.purge(context().store, tenant_id(), path.dataset_id)
+    return answer(encode({"id": path.dataset_id, "freed_bytes": freed_bytes}))
+
+
+def _shown(dataset: Dataset) -> Response:
+    body = encode(document(dataset))
     return answer(body, ETag=etag(body))
 
 
@@ -176,7 +253,10 @@ def document(dataset: Dataset) -> dict[str, Any]:
         "rows": dataset.rows,
         "bytes": dataset.bytes,
         "columns": dataset.columns,
+        "sniffed": dataset.sniffed,
         "created_at": iso_time(dataset.created_at),
+        "trashed_at": iso_time(dataset.trashed_at),
+        "purged_after": iso_time(dataset.trashed_at and dataset.trashed_at + context().settings.trash_retention_seconds),
     }
 
 

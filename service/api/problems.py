@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from nncore.errors import Fault, InvalidData, InvalidSpec
-from service.store.errors import AlreadyThere, IdempotencyConflict, IllegalAction, KeyEnded, NotFound, StorageFull, StoreBusy
+from service.store.errors import AlreadyThere, DatasetInUse, IdempotencyConflict, IllegalAction, KeyEnded, NotFound, StorageFull, StoreBusy
 
 logger = structlog.get_logger(__name__)
 
@@ -104,6 +104,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(IdempotencyConflict, lambda error: Refusal(422, "idempotency_conflict", str(error)).response())
     app.register_error_handler(IllegalAction, _illegal_action)
     app.register_error_handler(AlreadyThere, lambda error: Refusal(409, "already_there", str(error)).response())
+    app.register_error_handler(DatasetInUse, lambda error: Refusal(409, "dataset_in_use", str(error), jobs=list(error.jobs)).response())
     app.register_error_handler(KeyEnded, lambda error: Refusal(409, f"{error.how}_key", str(error)).response())
     app.register_error_handler(InvalidSpec, lambda error: invalid(error.faults).response())
     app.register_error_handler(InvalidData, lambda error: invalid(error.faults).response())

@@ -61,7 +61,7 @@ class RetentionQuery(Parameters):
 def get_retention(query: RetentionQuery) -> Response:
     """Say what will be deleted and when: the rules, and what of yours the first of them will take, soonest first.
 
-    Datasets, jobs, metrics and snapshots are kept. A checkpoint that is all that a stopped job left is kept, too.
+    Datasets outside the trash, jobs, metrics and snapshots are kept. A checkpoint that is all that a stopped job left is kept, too.
     """
     here = context()
     age = here.settings.checkpoint_retention_seconds
@@ -76,6 +76,7 @@ def rules(settings: Settings) -> list[dict[str, Any]]:
     """Everything that the reaper removes, and when."""
     chosen = (
         ("checkpoints", "the end of their job; without them it cannot be continued from there", "checkpoint_retention_seconds"),
+        ("datasets in the trash", "when they were put there; `purged_after` of each says when", "trash_retention_seconds"),
         ("audit entries", "when they were written", "audit_retention_seconds"),
         ("answers kept for Idempotency-Key", "when they were given", "idempotency_seconds"),
     )

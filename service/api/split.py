@@ -37,7 +37,7 @@ def get_job_split(path: JobPath) -> Response:
         return answer(encode({"training_rows": rows, "validation_rows": []}))
     labels = None
     if spec["validation"]["stratified"]:
-        dataset = datasets.get(here.store, tenant_id(), jobs.row(here.store, tenant_id(), path.job_id).dataset_id)
+        dataset = datasets.get(here.store, tenant_id(), jobs.row(here.store, tenant_id(), path.job_id).dataset_id, in_trash=True)
         labels = values(here.store, dataset, spec["target"])
     training, validation = split_rows(rows, spec["validation"]["fraction"], spec["seed"], labels)
     return answer(encode({"training_rows": len(training), "validation_rows": validation.tolist()}))

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Annotated, Any, cast
 
+import numpy as np
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from nncore.errors import Fault, InvalidData
 from nncore.spec import faults_of
-from nncore.table import Table, TableLimits
-from nncore.table.csv import read_csv
+from nncore.table import TableLimits
+from nncore.table.arrays import Scratch
+from nncore.table.file import Read, read_file
 from nncore.table.json import read_columns
 from service.api.bodies import BLOCK_BYTES, refuse_encoding, spool
 from service.api.problems import Refusal, invalid
@@ -24,6 +29,8 @@ from service.settings import Settings
 from service.store.errors import StorageFull
 
 CSV_TYPES = {"text/csv", "application/csv", "text/tab-separated-values", "text/plain", "application/gzip"}
+OTHER_TYPES = ("application/x-npz", "application/x-npy", "application/vnd.apache.parquet", "application/zip", "application/octet-stream")
+SCRATCH_BYTES = 1 << 20  # a smaller array is held in memory
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -40,25 +47,42 @@ class ColumnsBody(BaseModel):
 
 @dataclass(frozen=True)
 class Upload:
-    """What was sent. digest: the sha256 of all of it. content: CSV as a file, or columns."""
+    """What was sent. digest: the sha256 of all of it. content: a file, or columns."""
 
     name: str | None
     digest: str
     content: IO[bytes] | dict[str, Any]
 
-    def table(self, limits: TableLimits, may_miss: Container[str]) -> Table:
-        """The table in it. may_miss: columns that may miss numbers. Raises InvalidData with pointers into the body."""
+    def read(self, limits: TableLimits, may_miss: Container[str], folder: Path) -> Read:
+        """The table in it. may_miss: columns that may miss numbers. Raises InvalidData with pointers into the body.
+
+        folder: where the large arrays of a file lie meanwhile.
+        """
         if not isinstance(self.content, dict):
-            return read_csv(cast(Any, self.content), limits=limits, may_miss=may_miss)
+            return read_file(cast(Any, self.content), limits=limits, scratch=on_disk(folder), may_miss=may_miss)
         try:
-            return read_columns(self.content, limits=limits, may_miss=may_miss)
+            return Read(read_columns(self.content, limits=limits, may_miss=may_miss), {"format": "json"})
         except InvalidData as error:
             raise InvalidData(fault.under("/columns") for fault in error.faults) from error
 
 
+def on_disk(folder: Path) -> Scratch:
+    """Gives arrays that lie in nameless files there, so that they take no memory for long; small ones excepted."""
+
+    def scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        size_bytes = prod(shape) * dtype.itemsize
+        if size_bytes <= SCRATCH_BYTES:
+            return np.empty(shape, dtype)
+        with TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size_bytes)  # a full disk is told now: written to as memory, it would end the process
+            return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
+
+    return scratch
+
+
 @contextmanager
 def received(settings: Settings, name: str | None) -> Iterator[Upload]:
-    """The upload in the current request, to its last byte: CSV as the body or as the part `file` of a form, or JSON columns.
+    """The upload in the current request, to its last byte: a file as the body or as the part `file` of a form, or JSON columns.
 
     name: what the query calls it. Raises Refusal: 400, 413, 415 or 422. Raises StorageFull when there is no room for it.
     """
@@ -75,12 +99,12 @@ def received(settings: Settings, name: str | None) -> Iterator[Upload]:
         if request.mimetype == "multipart/form-data":
             with _file_of_form() as (file, form_name, digest):
                 yield Upload(name or form_name, digest, file)
-        elif request.mimetype in CSV_TYPES:
+        elif request.mimetype in CSV_TYPES or request.mimetype in OTHER_TYPES:
             with spool(settings.data_dir) as file:
                 digest = _receive(file)
                 yield Upload(name, digest, file)
         else:
-            expected = "text/csv, multipart/form-data with a part `file`, or application/json"
+            expected = f"text/csv, {', '.join(OTHER_TYPES)}, multipart/form-data with a part `file`, or application/json"
             got = request.mimetype or "none"
             raise Refusal(415, "unsupported_media_type", f"Expected a body with Content-Type {expected}; got {got}.")
     except OSError as error:
@@ -96,7 +120,8 @@ def _receive(file: IO[bytes]) -> str:
     """
     if request.content_length is None:
         detail = (
-            "Send Content-Length with CSV, or send it as the part `file` of a form: a body that is cut off must not pass for a whole one."
+            "Send Content-Length with a file, or send it as the part `file` of a form: a body that is cut off must not pass for a whole "
+            "one."
         )
         raise Refusal(411, "length_required", detail)
     if request.headers.get("Content-Encoding", "").lower() != "gzip":  # the reader of CSV unpacks gzip, within its limits
@@ -117,7 +142,7 @@ def _file_of_form() -> Iterator[tuple[IO[bytes], str | None, str]]:
         for part in {*request.files, *request.form} - {"file", "name"}
     ]
     if len(request.files.getlist("file")) != 1:
-        faults.append(Fault("/file", "missing_file", "expected one part `file` that holds the CSV, with a file name", "one file"))
+        faults.append(Fault("/file", "missing_file", "expected one part `file` that holds the table, with a file name", "one file"))
     if len(names := request.form.getlist("name")) > 1:
         faults.append(Fault("/name", "doubled_part", f"expected one part `name`, got {len(names)}", "one part", str(len(names))))
     text = request.form.get("name")
@@ -138,6 +163,8 @@ def _file_of_form() -> Iterator[tuple[IO[bytes], str | None, str]]:
 
 
 def _name_of_file(filename: str | None) -> str | None:
-    name = Path((filename or "").replace("\\", "/")).name.removesuffix(".gz").removesuffix(".csv")
+    name = Path((filename or "").replace("\\", "/")).name.removesuffix(".gz")
+    for ending in (".csv", ".tsv", ".npz", ".npy", ".parquet", ".zip"):
+        name = name.removesuffix(ending)
     printable = "".join(character for character in name if character.isprintable())
     return printable[:200] or None

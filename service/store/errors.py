@@ -2,6 +2,9 @@
 
 StoreError
 ├── NotFound             no such thing, or it is another tenant's
+│   └── InTrash          the dataset is in the trash
+├── SameContent          the tenant has a dataset of the same content
+├── DatasetInUse         jobs that have not ended need the dataset
 ├── IllegalAction        the job's state does not allow what was asked
 ├── IdempotencyConflict  the key was used for another body
 ├── QuotaExceeded        the tenant has as much as it may have
@@ -15,6 +18,7 @@ StoreError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 _SAID = {"succeeded": "has succeeded", "failed": "has failed", "stopped": "has been stopped", "cancelled": "has been cancelled"}
 _DONE = {"pause": "paused", "resume": "resumed", "stop": "stopped", "cancel": "cancelled"}
@@ -31,6 +35,31 @@ class NotFound(StoreError):
         super().__init__(f"There is no {kind} {identifier!r}.")
         self.kind = kind
         self.identifier = identifier
+
+
+class InTrash(NotFound):
+    """The dataset is in the trash: nothing new is made of it."""
+
+    def __init__(self, dataset_id: str) -> None:
+        StoreError.__init__(self, f"The dataset {dataset_id!r} is in the trash; POST /v1/datasets/{dataset_id}/restore takes it out.")
+        self.kind = "dataset"
+        self.identifier = dataset_id
+
+
+class SameContent(StoreError):
+    """The tenant has a dataset of the same content: `dataset`."""
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__(f"The dataset {dataset.id} has the same content.")
+        self.dataset = dataset
+
+
+class DatasetInUse(StoreError):
+    """Jobs that have not ended need the dataset."""
+
+    def __init__(self, dataset_id: str, jobs: Sequence[str]) -> None:
+        super().__init__(f"Jobs that have not ended need the dataset {dataset_id}: {', '.join(jobs)}. Wait for them, or cancel them.")
+        self.jobs = tuple(jobs)
 
 
 class IllegalAction(StoreError):

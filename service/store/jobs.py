@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from service.store import audit, events, idempotency, queue_order, quotas
 from service.store.database import Store
-from service.store.errors import IllegalAction, NotFound
+from service.store.errors import IllegalAction, InTrash, NotFound
 from service.store.idempotency import Created, Once
 from service.store.ids import new_id
-from service.store.models import Checkpoint, Job, JobSpec, Snapshot, Tenant
+from service.store.models import Checkpoint, Dataset, Job, JobSpec, Snapshot, Tenant
 from service.store.states import REACHED, REQUESTED, TERMINAL, Action, State, allowed_actions
 
 # Built once: clients poll with them, and building a statement takes longer than asking it.
@@ -24,6 +24,12 @@ _JOB_WITH_SPEC = (
     .where(Job.id == sa.bindparam("job_id"), Job.tenant_id == sa.bindparam("tenant_id"))
 )
 _ADD_JOB, _ADD_SPEC = sa.insert(Job), sa.insert(JobSpec)
+# Locked, so that it is not put into the trash before the job is there. SQLite has one writer at a time anyway.
+_USABLE_DATASET = (
+    sa.select(Dataset.id)
+    .where(Dataset.id == sa.bindparam("dataset_id"), Dataset.trashed_at.is_(None))
+    .with_for_update(key_share=True, read=True)
+)
 _SNAPSHOTS = sa.select(*Snapshot.__table__.c).where(Snapshot.job_id == sa.bindparam("job_id")).order_by(Snapshot.step)
 
 
@@ -74,6 +80,7 @@ class NewJob:
     parent: dict[str, Any] | None = None
     start: Start | None = None
     fingerprint: str | None = None
+    cross_validation_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,8 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
     def insert(session: Session) -> Created:
         now = store.now(session)
         quotas.check_new_job(session, new.tenant_id, new.parameters, now)
+        if session.connection().execute(_USABLE_DATASET, {"dataset_id": new.dataset_id}).first() is None:
+            raise InTrash(new.dataset_id)  # since it was read
         columns: dict[str, Any] = {
             "id": new_id("job"),
             "tenant_id": new.tenant_id,
@@ -121,6 +130,7 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
             "fingerprint": new.fingerprint,
             "parent": new.parent,
             "revision": 0,
+            "cross_validation_id": new.cross_validation_id,
             "step": new.start.step if new.start else 0,
             "steps": new.steps,
             "epoch": new.start.epoch if new.start else 0,

@@ -132,10 +132,13 @@ class BlobChunk(Base):
 
 
 class Dataset(Base):
-    """A table of named columns, kept as one blob that workers map into memory."""
+    """A table of named columns, kept as one blob that workers map into memory.
+
+    A purged one that jobs refer to is kept without its bytes; of one that none refers to nothing is kept.
+    """
 
     __tablename__ = "dataset"
-    __table_args__ = (Index(None, "tenant_id", "id"),)
+    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "tenant_id", "digest"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
@@ -147,6 +150,9 @@ class Dataset(Base):
     header: Mapped[dict[str, Any]]  # where each column lies in the blob
     blob_id: Mapped[str] = mapped_column(index=True)
     created_at: Mapped[float]
+    sniffed: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # what was found out about its file
+    trashed_at: Mapped[float | None]
+    purged_at: Mapped[float | None]
 
 
 class Job(Base):
@@ -160,6 +166,12 @@ class Job(Base):
         Index(
             "ix_job_owned", "lease_until", sqlite_where=text("lease_until IS NOT NULL"), postgresql_where=text("lease_until IS NOT NULL")
         ),
+        Index(
+            "ix_job_cross_validation",
+            "cross_validation_id",
+            sqlite_where=text("cross_validation_id IS NOT NULL"),
+            postgresql_where=text("cross_validation_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -167,7 +179,7 @@ class Job(Base):
     kind: Mapped[str]
     name: Mapped[str | None]
     tags: Mapped[dict[str, Any]]
-    dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("dataset.id"), index=True)
     state: Mapped[State] = mapped_column(String(20))
     priority: Mapped[int]
     created_at: Mapped[float]
@@ -196,6 +208,7 @@ class Job(Base):
 
     parent: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the job it goes on from, and how
     revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # raised by every change of name, tags or priority
+    cross_validation_id: Mapped[str | None]  # what it is a fold of
 
 
 class JobSpec(Base):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import errno
 import gzip
 import io
+import tracemalloc
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -29,8 +34,11 @@ def test_csv_form_and_packed_csv_give_the_same_table(api: Caller) -> None:
     plain = post_csv(api, CSV, "?name=doors")
     form = api.post("/v1/datasets", data={"file": (io.BytesIO(CSV.encode()), "doors.csv")})
     packed = post_csv(api, gzip.compress(CSV.encode()))
-    assert {plain.json["digest"], form.json["digest"], packed.json["digest"]} == {plain.json["digest"]}
-    assert (plain.json["name"], form.json["name"], packed.json["name"]) == ("doors", "doors", None)
+    assert (plain.status_code, form.status_code, packed.status_code) == (201, 200, 200)
+    assert plain.get_data() == form.get_data() == packed.get_data()
+    assert (plain.json["name"], plain.headers["ETag"]) == ("doors", packed.headers["ETag"])
+    assert packed.headers["Location"] == plain.headers["Location"]
+    assert plain.json["sniffed"] == {"format": "csv", "delimiter": ",", "header": True, "quoting": False, "packed": None}
     assert plain.json["rows"] == 3
     assert [(column["name"], column["dtype"]) for column in plain.json["columns"]] == [
         ("height", "float32"),
@@ -112,7 +120,7 @@ def test_a_form_without_a_file_or_with_other_parts_is_refused(api: Caller) -> No
 def test_a_repeated_upload_is_answered_without_reading_it_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     headers = {"Idempotency-Key": "upload 1"}
     first = post_csv(service.api, CSV, "?name=a", **headers)
-    monkeypatch.setattr("service.api.uploads.read_csv", None)
+    monkeypatch.setattr("service.api.uploads.read_file", None)
     again = post_csv(service.api, CSV, "?name=a", **headers)
     assert (again.status_code, again.get_data(), again.headers["Location"]) == (201, first.get_data(), first.headers["Location"])
     assert again.headers["Idempotent-Replayed"] == "true"
@@ -161,3 +169,86 @@ def test_a_full_disk_is_said_and_nothing_is_kept(service: Service, monkeypatch: 
     response = post_csv(service.api, CSV)
     assert (response.status_code, response.json["code"]) == (507, "storage_full")
     assert service.api.get("/v1/datasets").json["data"] == []
+
+
+def npz(**columns: Any) -> bytes:
+    into = io.BytesIO()
+    np.savez(into, **columns)
+    return into.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["application/x-npz", "application/octet-stream", "form"])
+def test_arrays_are_columns_with_an_item_shape_and_are_trained_on(service: Service, kind: str) -> None:
+    data = npz(x=np.zeros((600, 30, 30), np.uint8), y=np.array(["a", "b"] * 300))
+    sent: Any = {"data": data, "headers": {"Content-Type": kind}} if kind != "form" else {"data": {"file": (io.BytesIO(data), "a.npz")}}
+    made = service.api.post("/v1/datasets", **sent)
+    assert (made.status_code, made.json["rows"], made.json["sniffed"]) == (201, 600, {"format": "npz"}), made.text
+    assert [(column["dtype"], column["item_shape"]) for column in made.json["columns"]] == [("float32", [30, 30]), ("category", [])]
+    network = {"layers": [{"type": "flatten"}, {"type": "dense", "units": 2}]}
+    job = service.job(dataset=made.json["id"], network=network, loss=None, epochs=1)
+    service.work()
+    assert service.api.get(f"/v1/jobs/{job}").json["state"] == "succeeded"
+
+
+def test_packed_columns_come_as_json(api: Caller) -> None:
+    packed = {"dtype": "uint8", "shape": [4, 2], "base64": base64.b64encode(bytes([0, 0, 0, 1, 1, 0, 1, 1])).decode()}
+    assert api.post("/v1/datasets", json=XOR).status_code == 201
+    assert api.post("/v1/datasets", json={"columns": {**XOR["columns"], "x": packed}}).status_code == 200
+
+
+def test_a_bomb_and_a_huge_header_take_no_memory(service: Service) -> None:
+    into = io.BytesIO()
+    np.savez_compressed(into, x=np.zeros(10**6))
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,), }"
+    for data in (into.getvalue(), b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header):
+        tracemalloc.start()
+        response = service.api.post("/v1/datasets", data=data, headers={"Content-Type": "application/octet-stream"})
+        assert tracemalloc.get_traced_memory()[1] < 2e6
+        tracemalloc.stop()
+        assert response.status_code == 422
+    assert count(service, Dataset) == 0
+
+
+def test_a_full_disk_is_said_before_a_large_array_is_put_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("service.api.uploads.os.posix_fallocate", full)
+    response = service.api.post("/v1/datasets", data=npz(x=np.zeros((900, 900), np.uint8)), headers={"Content-Type": "application/x-npz"})
+    assert (response.status_code, response.json["code"]) == (507, "storage_full")
+
+
+class TestTheTrash:
+    def test_takes_a_dataset_out_of_the_lists_until_it_is_restored(self, stored_service: Service) -> None:
+        api, dataset = stored_service.api, stored_service.dataset()
+        gone = api.delete(f"/v1/datasets/{dataset}").json
+        passed = datetime.fromisoformat(gone["purged_after"]) - datetime.fromisoformat(gone["trashed_at"])
+        assert passed.total_seconds() == stored_service.settings.trash_retention_seconds
+        assert api.get("/v1/datasets").json["data"] == []
+        assert api.get("/v1/datasets?trash=true").json["data"] == [gone] == [api.get(f"/v1/datasets/{dataset}").json]
+        refused = api.post("/v1/jobs", json=stored_service.spec(dataset=dataset))
+        assert (refused.status_code, "restore" in refused.text) == (404, True)
+        assert api.post(f"/v1/datasets/{dataset}/restore").json["trashed_at"] is None
+        assert [one["id"] for one in api.get("/v1/datasets").json["data"]] == [dataset]
+
+    def test_does_not_take_what_a_job_needs(self, stored_service: Service) -> None:
+        job = stored_service.job()
+        dataset = stored_service.dataset()
+        for method, path in (("DELETE", ""), ("POST", "/purge")):
+            refused = stored_service.api(method, f"/v1/datasets/{dataset}{path}")
+            assert (refused.status_code, refused.json["code"], refused.json["jobs"]) == (409, "dataset_in_use", [job])
+        stored_service.work()
+        assert stored_service.api.delete(f"/v1/datasets/{dataset}").status_code == 200
+        assert stored_service.api.get(f"/v1/jobs/{job}/split").status_code == 200
+
+    def test_gives_the_bytes_back(self, stored_service: Service) -> None:
+        job = stored_service.job(validation={"fraction": 0.5, "stratified": True})
+        stored_service.work()
+        dataset = stored_service.dataset()
+        size = stored_service.api.get(f"/v1/datasets/{dataset}").json["bytes"]
+        freed = stored_service.api.post(f"/v1/datasets/{dataset}/purge")
+        assert freed.json == {"id": dataset, "freed_bytes": size}
+        assert stored_service.api.get(f"/v1/datasets/{dataset}").status_code == 404
+        assert stored_service.api.get(f"/v1/jobs/{job}").json["state"] == "succeeded"
+        assert stored_service.api.get(f"/v1/jobs/{job}/split").status_code == 404
+        assert stored_service.dataset() != dataset

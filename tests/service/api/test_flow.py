@@ -118,7 +118,7 @@ class TestFlow:
         assert [ahead["queue"]["jobs_ahead"] for ahead in api.get("/v1/jobs").json["data"]] == [4, 3, 2, 1, 0]
         stored_service.api.post(f"/v1/jobs/{made[2]}/cancel")
         assert [job["id"] for job in api.get("/v1/jobs?state=cancelled&state=failed").json["data"]] == [made[2]]
-        other = stored_service.dataset()
+        other = stored_service.dataset({"columns": {"x": [1, 2]}})
         assert api.get(f"/v1/jobs?dataset={other}").json["data"] == []
 
     def test_a_stored_name_is_given_back_as_it_was(self, stored_service: Service) -> None:

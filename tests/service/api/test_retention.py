@@ -13,6 +13,7 @@ def test_every_rule_names_its_setting_and_its_time(service: Service) -> None:
     settings = service.settings
     assert told == {
         "SANKOFA_CHECKPOINT_RETENTION_SECONDS": settings.checkpoint_retention_seconds,
+        "SANKOFA_TRASH_RETENTION_SECONDS": settings.trash_retention_seconds,
         "SANKOFA_AUDIT_RETENTION_SECONDS": settings.audit_retention_seconds,
         "SANKOFA_IDEMPOTENCY_SECONDS": settings.idempotency_seconds,
     }

@@ -104,7 +104,7 @@ def test_an_upload_that_takes_more_than_an_hour_loses_none_of_its_chunks(scene):
 
 def test_what_a_dataset_a_checkpoint_or_a_snapshot_names_stays(scene):
     dataset_blob = blobs.write(scene.store, [b"table"])
-    new = NewDataset("default", "t", "sha256:0", rows=1, bytes=5, columns=[], header={}, blob_id=dataset_blob)
+    new = NewDataset("default", "t", "sha256:1", rows=1, bytes=5, columns=[], header={}, blob_id=dataset_blob)
     datasets.create(scene.store, new, answer=lambda _: b"")
     scene.job()
     claim = scene.claim()
