@@ -53,7 +53,7 @@ def test_the_loss_of_a_parabola_explodes_beyond_two_over_its_curvature(job: Any)
     assert found.stopped_because == "exploded"
     lowest_at = int(np.argmin(found.losses))
     assert found.losses[lowest_at] < 0.02 * found.losses[0]
-    assert found.learning_rates[lowest_at] < critical
+    assert found.learning_rates[lowest_at] < 2 * critical  # what was forgotten has to grow again first
     assert critical < found.learning_rates[-1] < critical * 10
     assert found.suggested is not None
     assert critical / 1000 < found.suggested < critical
