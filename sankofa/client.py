@@ -8,6 +8,7 @@ job.wait().weights()["0.weight"]                    # a numpy array
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
@@ -145,9 +146,32 @@ class Client:
         response = self._connection.request("GET", f"/v1/jobs/{quote(job_id, safe='')}")
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
-    def jobs(self, state: str | None = None) -> Iterator[Job]:
-        """Every job, newest first, fetched page by page; or those in `state`."""
-        return (Job(self._connection, document) for document in self._connection.pages("/v1/jobs", state=state))
+    def jobs(
+        self, state: str | None = None, *, name: str | None = None, dataset: str | None = None, tags: Mapping[str, Any] | None = None
+    ) -> Iterator[Job]:
+        """Every job for which all that is told holds, newest first, fetched page by page."""
+        wanted = [f"{tag}={value if isinstance(value, str) else json.dumps(value)}" for tag, value in (tags or {}).items()]
+        found = self._connection.pages("/v1/jobs", state=state, name=name, dataset=dataset, tag=wanted or None)
+        return (Job(self._connection, document) for document in found)
+
+    def request_all(
+        self,
+        action: str,
+        *,
+        state: Sequence[str] = (),
+        name: str | None = None,
+        dataset: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Ask every job for which all that is told holds to cancel, pause, resume or stop; the ids of those that it changed."""
+        told = {"state": list(state), "name": name, "dataset": dataset, "tags": dict(tags or {})}
+        body = {"action": action, **{key: value for key, value in told.items() if value}}
+        changed: list[str] = []
+        while True:
+            answer = self._connection.document(self._connection.request("POST", "/v1/jobs/actions", body=body))
+            changed += answer["changed"]
+            if not answer["more"]:
+                return changed
 
     def request(self, job_id: str, action: str) -> Job:
         """Ask the job with this id to cancel, pause, resume or stop, without looking at it first. Raises NotFound, Conflict."""

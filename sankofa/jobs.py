@@ -138,6 +138,14 @@ class Job:
         """Ask for the end of the job, keeping the best parameters so far as its result."""
         return self._ask("stop")
 
+    def change(self, **values: Any) -> Job:
+        """Change the `name`, `tags` or `priority`; returns the same object. Raises Conflict when another changed them meanwhile."""
+        headers = {"If-Match": f'"{self.document["revision"]}"'}
+        response = self._connection.request("PATCH", f"/v1/jobs/{self.id}", body=values, headers=headers)
+        self.document = self._connection.document(response)
+        self._etag = response.headers.get("etag")
+        return self
+
     def metrics(self, after_step: int | None = None) -> list[dict[str, Any]]:
         """One entry per report: step, epoch, loss, validation_loss, metrics."""
         return list(self._connection.pages(f"/v1/jobs/{self.id}/metrics", after_step=after_step))

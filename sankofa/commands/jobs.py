@@ -16,17 +16,24 @@ from sankofa.progress import measures, summary
 @click.command()
 @click.argument("job_ids", nargs=-1, metavar="[JOB]...")
 @click.option("--state", help="Only those in this state: queued, running, paused, succeeded, ...")
+@click.option("--name", help="Only those of this name.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Only those with this tag; may be told several times.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 @as_json
 @connected
-def jobs(client: Client, job_ids: tuple[str, ...], state: str | None, limit: int, as_json: bool) -> None:
+def jobs(
+    client: Client, job_ids: tuple[str, ...], state: str | None, name: str | None, tags: tuple[str, ...], limit: int, as_json: bool
+) -> None:
     """List jobs, newest first; or show the JOBs named. With --json: one job per line."""
     if job_ids:
         for job_id in job_ids:
             job = client.job(job_id)
             write_json(job.document) if as_json else click.echo(summary(job))
         return
-    found = itertools.islice(client.jobs(state=state), limit)
+    if unread := [tag for tag in tags if "=" not in tag]:
+        raise click.UsageError(f"--tag: expected NAME=VALUE, got {unread[0]}")
+    wanted = {tag: value for tag, _, value in (each.partition("=") for each in tags)}
+    found = itertools.islice(client.jobs(state, name=name, tags=wanted), limit)
     if as_json:
         for job in found:
             write_json(job.document)
@@ -36,7 +43,9 @@ def jobs(client: Client, job_ids: tuple[str, ...], state: str | None, limit: int
         progress = job.progress
         table.add_row(job.id, job.name or "", job.state, f"{job.fraction:.0%}", measures(progress), str(job.document.get("created_at", "")))
     if table.row_count == 0:
-        click.echo("no jobs" + (f" in state {state}" if state else "") + "; `sankofa train` queues one", err=True)
+        click.echo(
+            "no jobs" + (f" in state {state}" if state else " like that" if name or tags else "") + "; `sankofa train` queues one", err=True
+        )
         return
     # A width that breaks no id where there is no terminal to measure.
     console = Console(highlight=False)

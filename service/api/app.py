@@ -15,7 +15,7 @@ from service.api import (
     docs,
     events,
     health,
-    jobs,
+    job_changes,
     keys,
     metrics,
     networks,
@@ -41,7 +41,7 @@ from service.store.errors import QuotaExceeded
 
 RESOURCES = (
     datasets,
-    jobs,
+    job_changes,  # and with it `jobs`: one resource
     preflight,
     events,
     metrics,

@@ -102,6 +102,7 @@ class JobDocument(BaseModel):
     name: str | None
     tags: dict[str, Any]
     priority: int
+    revision: int = Field(description="Raised by every change of name, tags or priority.")
     dataset: str
     state: State = Field(description="More states may come: go by `terminal` and `allowed_actions`.")
     terminal: bool = Field(description="Whether it has ended: nothing about it changes any more.")
@@ -134,6 +135,7 @@ def document(detail: JobDetail) -> dict[str, Any]:
         "name": job.name,
         "tags": job.tags,
         "priority": job.priority,
+        "revision": job.revision,
         "dataset": job.dataset_id,
         "state": state,
         "terminal": state in TERMINAL,

@@ -8,7 +8,16 @@ from functools import partial
 from typing import Annotated, Any
 
 from flask import Response, request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from nncore.errors import Fault, InvalidSpec
@@ -34,6 +43,7 @@ from service.store import datasets, quotas
 from service.store import idempotency as keys
 from service.store import jobs as stored
 from service.store.errors import NotFound
+from service.store.job_filter import JobFilter
 from service.store.jobs import NewJob
 from service.store.models import Dataset
 from service.store.states import TERMINAL, Action, State
@@ -52,7 +62,7 @@ def _a_tag(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         raise PydanticCustomError("wrong_type", "expected {wanted}", {"wanted": wanted}) from None
 
 
-def _few(given: Any) -> Any:
+def few(given: Any) -> Any:
     """Refuses too many tags before each is looked at."""
     if isinstance(given, dict) and len(given) > MOST_TAGS:
         raise PydanticCustomError(
@@ -82,7 +92,7 @@ class JobBody(TrainingSpec):
 
     dataset: str = Field(description="The dataset's id.")
     name: Name | None = Field(None, description="What to call the job.")
-    tags: Annotated[dict[TagName, TagValue], BeforeValidator(_few)] = Field(
+    tags: Annotated[dict[TagName, TagValue], BeforeValidator(few)] = Field(
         default_factory=dict, max_length=MOST_TAGS, description="Words of your own."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first; waiting 10 minutes counts as one more.")
@@ -109,10 +119,23 @@ class JobList(BaseModel):
     next_cursor: str | None
 
 
+Tag = Annotated[str, Field(min_length=1, max_length=700, pattern=r"^[^=\x00][^\x00]*$")]
+
+
 class JobsQuery(Page):
     cursor: str | None = cursor("job")
     state: list[State] = Field([], max_length=20, description="Only jobs in one of these states.")
     dataset: str | None = Field(None, pattern=pattern("dataset"), description="Only jobs on this dataset.")
+    name: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$", description="Only jobs of this name.")
+    tag: list[Tag] = Field([], max_length=20, description="Only jobs with this tag: NAME, or NAME=VALUE. Of several, with all of them.")
+    created_after: AwareDatetime | None = Field(None, description="Only jobs made at this time or later: 2026-01-31T12:00:00Z.")
+    created_before: AwareDatetime | None = Field(None, description="Only jobs made before this time.")
+
+    def chosen(self) -> JobFilter:
+        """The same for the store."""
+        tags = {name: value if mark else None for name, mark, value in (tag.partition("=") for tag in self.tag)}
+        since, until = (None if at is None else at.timestamp() for at in (self.created_after, self.created_before))
+        return JobFilter(self.state, self.dataset, self.name, tags, since, until)
 
 
 @resource.post(
@@ -179,9 +202,7 @@ def create_job() -> Response:
 @needs("read")
 def list_jobs(query: JobsQuery) -> Response:
     """List the jobs, newest first."""
-    found = stored.page(
-        context().store, tenant_id(), limit=query.limit + 1, before=query.cursor, states=query.state, dataset_id=query.dataset
-    )
+    found = stored.page(context().store, tenant_id(), limit=query.limit + 1, before=query.cursor, chosen=query.chosen())
     shown = found[: query.limit]
     cursor = shown[-1].job.id if len(found) > query.limit else None
     return answer(encode({"data": [document(detail) for detail in shown], "next_cursor": cursor}))

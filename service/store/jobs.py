@@ -14,6 +14,7 @@ from service.store.database import Store
 from service.store.errors import IllegalAction, InTrash, NotFound
 from service.store.idempotency import Created, Once
 from service.store.ids import new_id
+from service.store.job_filter import JobFilter
 from service.store.models import Checkpoint, Dataset, Job, JobSpec, Snapshot, Tenant
 from service.store.states import REACHED, REQUESTED, TERMINAL, Action, State, allowed_actions
 
@@ -101,6 +102,7 @@ class Place(TypedDict):
     held_by: str | None
 
 
+EVERY_JOB = JobFilter()
 NO_PLACE: Place = {"jobs_ahead": None, "held_by": None}
 
 
@@ -168,17 +170,11 @@ def row(store: Store, tenant_id: str, job_id: str) -> Job:
         return _find(session, tenant_id, job_id)
 
 
-def page(
-    store: Store, tenant_id: str, *, limit: int, before: str | None = None, states: Sequence[State] = (), dataset_id: str | None = None
-) -> Sequence[JobDetail]:
-    """The newest jobs made before the one named `before`, newest first."""
-    query = sa.select(Job).where(Job.tenant_id == tenant_id).order_by(Job.id.desc()).limit(limit)
+def page(store: Store, tenant_id: str, *, limit: int, before: str | None = None, chosen: JobFilter = EVERY_JOB) -> Sequence[JobDetail]:
+    """The newest of the jobs that are meant, made before the one named `before`, newest first."""
+    query = sa.select(Job).where(Job.tenant_id == tenant_id, *chosen.where(store)).order_by(Job.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Job.id < before)
-    if states:
-        query = query.where(Job.state.in_(states))
-    if dataset_id is not None:
-        query = query.where(Job.dataset_id == dataset_id)
     with store.read() as session:
         jobs = session.scalars(query).all()
         ids = [job.id for job in jobs]

@@ -239,3 +239,24 @@ def test_the_events_of_a_job_that_is_not_there_are_refused() -> None:
     service = FakeService(Answer(200, job_document()), problem(404))
     with pytest.raises(NotFound):
         list(service.client().job("job_1").events())
+
+
+def test_a_job_is_changed_as_it_is_known() -> None:
+    service = FakeService(Answer(200, job_document(revision=3)), Answer(200, job_document(revision=4, priority=5)))
+    job = service.client().job("job_1").change(priority=5)
+    assert (service.requests[1].method, service.requests[1].json) == ("PATCH", {"priority": 5})
+    assert service.requests[1].headers["if-match"] == '"3"'
+    assert job.document["revision"] == 4
+
+
+def test_many_jobs_are_asked_until_there_are_no_more() -> None:
+    service = FakeService(Answer(200, {"changed": ["job_1"], "more": True}), Answer(200, {"changed": ["job_2"], "more": False}))
+    assert service.client().request_all("cancel", tags={"lesson": 1}) == ["job_1", "job_2"]
+    assert [request.json for request in service.requests] == [{"action": "cancel", "tags": {"lesson": 1}}] * 2
+
+
+def test_jobs_are_looked_for_by_their_tags() -> None:
+    service = FakeService(Answer(200, {"data": [job_document()], "next_cursor": None}))
+    (job,) = service.client().jobs("running", name="mine", tags={"lesson": True})
+    assert job.id == "job_1"
+    assert service.requests[0].query == {"state": "running", "name": "mine", "tag": "lesson=true"}

@@ -170,6 +170,14 @@ def test_jobs_are_listed(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == ["job_a", "job_b", "job_c"]
 
 
+def test_jobs_are_looked_for_by_name_and_tags(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    service = use(Answer(200, {"data": [], "next_cursor": None}))
+    assert run(["jobs", "--name", "mine", "--tag", "lesson=1"]) == Exit.DONE
+    assert service.requests[0].query == {"name": "mine", "tag": "lesson=1"}
+    assert "no jobs like that" in capsys.readouterr().err
+    assert run(["jobs", "--tag", "lesson"]) == Exit.USAGE
+
+
 def test_no_jobs_is_an_empty_answer(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
     use(Answer(200, {"data": [], "next_cursor": None}))
     assert run(["jobs"]) == Exit.DONE

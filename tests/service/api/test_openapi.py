@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api import examples, keys, tenants
+from service.api import examples, job_changes, keys, tenants
 from service.api.datasets import XOR as XOR_DATASET
 from tests.service.api.conftest import Caller, Service
 
@@ -22,6 +22,8 @@ OPERATIONS = {
     "create_job",
     "list_jobs",
     "get_job",
+    "change_job",
+    "act_on_jobs",
     "cancel_job",
     "stop_job",
     "pause_job",
@@ -136,11 +138,13 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
                 shown.append(media["example"])
             for body in shown:
                 sending = {"data": body} if isinstance(body, str) else {"json": _with_ids(body, dataset, job)}
-                response = service.api(method.upper(), address, headers={"Content-Type": kind}, **sending)
+                response = service.api(method.upper(), address, headers={"Content-Type": kind, "If-Match": "*"}, **sending)
                 assert response.status_code in (200, 201, 202), response.text
                 sent += 1
     administered = len(keys.CREATE) + len(keys.ROTATE) + len(tenants.CREATE) + len(tenants.CHANGE)
-    assert sent == 3 + 2 * len(examples.JOBS) + len(examples.NETWORKS) + 2 + administered
+    assert (
+        sent == 3 + 2 * len(examples.JOBS) + len(examples.NETWORKS) + 2 + len(job_changes.CHANGE) + len(job_changes.ACTIONS) + administered
+    )
 
 
 def _with_ids(body: Any, dataset: str, job: str) -> Any:

@@ -9,6 +9,7 @@ from service.store import claims, datasets, events, idempotency, jobs, metrics
 from service.store.claims import Metric
 from service.store.errors import IdempotencyConflict, NotFound, StoreBusy
 from service.store.idempotency import Once
+from service.store.job_filter import JobFilter
 from service.store.models import IdempotencyKey, Job, JobEvent, JobMetric, JobSpec
 from service.store.states import Action, State
 
@@ -141,10 +142,10 @@ class TestPage:
     def test_only_some_states_and_only_one_dataset(self, scene):
         stopped, _ = scene.job_in(State.STOPPED)
         queued = scene.job()
-        assert self.ids(scene, limit=10, states=[State.STOPPED]) == [stopped]
-        assert self.ids(scene, limit=10, states=[State.STOPPED, State.QUEUED]) == sorted([stopped, queued], reverse=True)
-        assert self.ids(scene, limit=10, dataset_id=scene.dataset()) == sorted([stopped, queued], reverse=True)
-        assert self.ids(scene, limit=10, dataset_id="ds_none") == []
+        assert self.ids(scene, limit=10, chosen=JobFilter([State.STOPPED])) == [stopped]
+        assert self.ids(scene, limit=10, chosen=JobFilter([State.STOPPED, State.QUEUED])) == sorted([stopped, queued], reverse=True)
+        assert self.ids(scene, limit=10, chosen=JobFilter(dataset_id=scene.dataset())) == sorted([stopped, queued], reverse=True)
+        assert self.ids(scene, limit=10, chosen=JobFilter(dataset_id="ds_none")) == []
 
     def test_each_job_comes_with_its_spec_and_snapshots(self, scene):
         with_snapshot = scene.job(spec={"seed": 1})

@@ -1,0 +1,120 @@
+"""Changes of jobs that are there: with a precondition, by filter, and found again by what was changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.service.api.conftest import Caller, Service
+
+
+def changed(service: Service, job: str, match: str | None, **values: Any) -> Any:
+    return service.api.patch(f"/v1/jobs/{job}", json=values, headers={} if match is None else {"If-Match": match})
+
+
+def test_name_tags_and_priority_change_and_nothing_else(stored_service: Service) -> None:
+    job = stored_service.job(name="old", tags={"lesson": 1})
+    before = stored_service.api.get(f"/v1/jobs/{job}")
+    after = changed(stored_service, job, before.headers["ETag"], tags={"lesson": 2}, priority=7)
+    assert after.status_code == 200
+    assert after.json == {**before.json, "tags": {"lesson": 2}, "priority": 7, "revision": 1}
+    assert after.headers["ETag"] == stored_service.api.get(f"/v1/jobs/{job}").headers["ETag"]
+    assert changed(stored_service, job, "*", name=None).json["name"] is None
+    events = stored_service.api.get(f"/v1/jobs/{job}/events").json["data"]
+    assert [(event["seq"], event["type"]) for event in events] == [(1, "state"), (2, "changed"), (3, "changed")]
+    assert events[1]["data"] == {"tags": {"lesson": 2}, "priority": 7}
+
+
+def test_a_change_needs_to_know_what_it_changes(service: Service) -> None:
+    job = service.job()
+    assert (changed(service, job, None, priority=1).status_code, changed(service, job, '"0"', priority=1).status_code) == (428, 200)
+    stale = changed(service, job, '"0"', priority=2)
+    assert (stale.status_code, stale.json["code"], stale.json["revision"]) == (412, "precondition_failed", 1)
+    assert service.api.get(f"/v1/jobs/{job}").json["priority"] == 1
+
+
+def test_the_revision_of_a_job_that_trains_stays(service: Service) -> None:
+    job = service.job(epochs=100_000)
+    seen = service.api.get(f"/v1/jobs/{job}")
+    service.work_a_little()
+    assert changed(service, job, seen.headers["ETag"], priority=1).status_code == 412
+    assert changed(service, job, f'"{seen.json["revision"]}"', priority=1).status_code == 200
+
+
+@pytest.mark.parametrize("values", [{"priority": 101}, {"tags": {"": 1}}, {"epochs": 3}, {"name": "\x00"}, {"priority": "1"}])
+def test_a_change_that_makes_no_sense_is_refused(service: Service, values: dict[str, Any]) -> None:
+    assert changed(service, service.job(), "*", **values).status_code == 422
+
+
+def test_only_whose_job_it_is_may_change_it(service: Service) -> None:
+    job = service.job()
+    other = service.caller("other", ["read", "write"])
+    assert other.patch(f"/v1/jobs/{job}", json={"priority": 1}, headers={"If-Match": "*"}).status_code == 404
+    reader = service.caller("default", ["read"])
+    assert reader.patch(f"/v1/jobs/{job}", json={"priority": 1}, headers={"If-Match": "*"}).status_code == 403
+    assert other.post("/v1/jobs/actions", json={"action": "cancel", "state": ["queued"]}).json == {"changed": [], "more": False}
+
+
+def listed(api: Caller, query: str) -> list[str]:
+    response = api.get(f"/v1/jobs?{query}")
+    assert response.status_code == 200, response.text
+    return [job["name"] for job in response.json["data"]]
+
+
+TAGGED: dict[str, dict[str, Any]] = {
+    "a": {"lesson": 1, "kept": True},
+    "b": {"lesson": "1", "kept": False, "none": None},
+    "c": {"lesson": 2.5, 'quo"te.d': "x=y%"},
+    "d": {},
+}
+
+
+def test_jobs_are_found_by_tags_name_and_time(stored_service: Service) -> None:
+    dataset = stored_service.dataset()
+    for name, tags in TAGGED.items():
+        stored_service.job(name=name, tags=tags, dataset=dataset)
+    api = stored_service.api
+    assert listed(api, "tag=lesson") == ["c", "b", "a"]
+    assert listed(api, "tag=lesson=1") == ["b", "a"]
+    assert listed(api, "tag=lesson=2.5") == ["c"]
+    assert listed(api, "tag=kept=true") == ["a"]
+    assert listed(api, "tag=kept=1") == []
+    assert listed(api, "tag=none=null") == ["b"]
+    assert listed(api, "tag=quo%22te.d=x%3Dy%25") == ["c"]
+    assert listed(api, "tag=lesson&tag=kept=false") == ["b"]
+    assert listed(api, "name=d&dataset=" + dataset) == ["d"]
+    made = {job["name"]: job["created_at"] for job in api.get("/v1/jobs").json["data"]}
+    assert listed(api, f"created_before={made['a']}") == []
+    assert listed(api, "created_after=2020-01-01T00:00:00%2B02:00") == ["d", "c", "b", "a"]
+    assert api.get("/v1/jobs?created_after=yesterday").status_code == 422
+
+
+def test_many_jobs_are_asked_at_once(stored_service: Service) -> None:
+    dataset = stored_service.dataset()
+    jobs = {name: stored_service.job(name=name, tags=tags, dataset=dataset) for name, tags in TAGGED.items()}
+    api = stored_service.api
+    ask = {"action": "cancel", "tags": {"lesson": 1}}
+    assert api.post("/v1/jobs/actions", json=ask).json == {"changed": [jobs["a"], jobs["b"]], "more": False}
+    assert api.post("/v1/jobs/actions", json=ask).json["changed"] == []
+    assert api.post("/v1/jobs/actions", json={"action": "pause", "dataset": dataset}).json["changed"] == [jobs["c"], jobs["d"]]
+    assert api.post("/v1/jobs/actions", json={"action": "resume", "state": ["paused"], "name": "d"}).json["changed"] == [jobs["d"]]
+    states = {job["name"]: job["state"] for job in api.get("/v1/jobs").json["data"]}
+    assert states == {"a": "cancelled", "b": "cancelled", "c": "paused", "d": "queued"}
+
+
+def test_a_filter_that_says_nothing_is_refused(service: Service) -> None:
+    job = service.job()
+    response = service.api.post("/v1/jobs/actions", json={"action": "cancel"})
+    assert (response.status_code, response.json["errors"][0]["code"]) == (422, "no_filter")
+    assert service.api.get(f"/v1/jobs/{job}").json["state"] == "queued"
+
+
+def test_more_than_can_be_asked_at_once_is_said(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.job_changes.MOST_AT_ONCE", 2)
+    dataset = service.dataset()
+    for _ in range(3):
+        service.job(dataset=dataset)
+    ask = {"action": "cancel", "dataset": dataset}
+    answers = [service.api.post("/v1/jobs/actions", json=ask).json for _ in range(2)]
+    assert [(len(each["changed"]), each["more"]) for each in answers] == [(2, True), (1, False)]
