@@ -63,9 +63,10 @@ def baseline(spec: ResolvedSpec, values: Callable[[str], np.ndarray]) -> Baselin
             answer = np.log(share / (1 - share))
             predicts = _called(spec, int(share[0] > 0.5)) if outputs == 1 else predicts
         rows_to_judge = Rows.of(_repeated(answer, expected, spec), targets=expected)
+    asked = [str(name) for name in spec.metrics if name in METRICS]
     if not len(expected):
-        return Baseline(predicts, None, dict.fromkeys(spec.metrics))
-    judged = {name: _finite(METRICS[name].compute(rows_to_judge.inputs, expected)) for name in spec.metrics}
+        return Baseline(predicts, None, dict.fromkeys(asked))
+    judged = {name: _finite(METRICS[name].compute(rows_to_judge.inputs, expected)) for name in asked}
     return Baseline(predicts, _loss(spec, rows_to_judge, outputs), judged)
 
 

@@ -161,4 +161,5 @@ def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Li
             report = {"loss": loss_sum / row_sum, "metrics": {}, "validation_loss": None}
         report = report | {"step": step, "epoch": epoch}
     artifact = artifact_of(spec, content["preprocessing"], vector)
-    return Snapshot(artifact, *(report[name] for name in Snapshot._fields[1:-1]), report.get("tables") or {})
+    known = {name: report[name] for name in Snapshot._fields[1:-1]}
+    return Snapshot(artifact, **known, tables=report.get("tables") or {})

@@ -46,10 +46,10 @@ def rehearse(spec: ResolvedSpec, sample: Table, seconds: float = 0.3) -> Rehears
     Raises InvalidData where the sample is too small a part of the data to be preprocessed.
     """
     sizes = spec.sizes.model_copy(update={"rows": sample.rows, "training_rows": sample.rows, "validation_rows": 0})
-    changes = {"sizes": sizes, "validation": None, "early_stopping": None, "max_seconds": None, "epochs": 10**9}
-    changes |= {"batch_size": min(spec.batch_size, sample.rows)}
-    changes |= {"accumulate": min(spec.accumulate, -(-sample.rows // changes["batch_size"]))}
-    part = spec.model_copy(update=changes)
+    batch_size = min(spec.batch_size, sample.rows)
+    accumulate = min(spec.accumulate, -(-sample.rows // batch_size))
+    endless = {"validation": None, "early_stopping": None, "max_seconds": None, "epochs": 10**9}
+    part = spec.model_copy(update={"sizes": sizes, **endless, "batch_size": batch_size, "accumulate": accumulate})
     data = TrainingData.prepare(part, sample)
     warm(part.dtype, program_of(part).kernels())
     trainer, losses, diverged = Trainer(part, data), [], False

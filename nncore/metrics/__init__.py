@@ -57,7 +57,7 @@ class Metric(NamedTuple):
     judges: Literal["labels", "answers", "numbers"]
 
 
-METRICS: dict[MetricName, Metric] = {
+METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy, "answers"),
     "top_2_accuracy": Metric(top_k_accuracy(2), "labels"),
     "top_3_accuracy": Metric(top_k_accuracy(3), "labels"),
@@ -85,7 +85,7 @@ class Table(NamedTuple):
     judges: Literal["answers"]
 
 
-TABLES: dict[TableName, Table] = {
+TABLES: dict[str, Table] = {
     "confusion_matrix": Table(confusion_table, "answers"),
     "per_class": Table(class_table, "answers"),
 }

@@ -26,7 +26,7 @@ def confusion_table(outputs: np.ndarray, expected: np.ndarray) -> list[Any]:
     rows, found = len(expected), []
     for yes, said, was in zip(right.tolist(), called.tolist(), wanted.tolist(), strict=True):
         found.append([[rows - said - was + yes, said - yes], [was - yes, yes]])
-    return found[0] if len(found) == 1 else found  # type: ignore[no-any-return]
+    return found[0] if len(found) == 1 else found
 
 
 def class_table(outputs: np.ndarray, expected: np.ndarray) -> dict[str, list[float]]:

@@ -132,7 +132,7 @@ class Search:
     def _direction(self) -> np.ndarray:
         """-H g, from the pairs that are kept; -g before there are any."""
         numbers, history = self._numbers, self._optimizer.history
-        direction = -self._gradient
+        direction: np.ndarray = -self._gradient
         order = [int(numbers[FIRST] + i) % history for i in range(int(numbers[KEPT]))]
         parts, kind = {}, direction.dtype.type
         for at in reversed(order):

@@ -54,7 +54,7 @@ def _zoomed(look: Callable[[float], Trial], start: Trial, pair: list[Trial], rea
         bottom, top = sorted(trial.length for trial in pair)
         if (top - bottom) * reach < least_change:
             break
-        length, margin = _interpolated(*pair, bottom, top), 0.1 * (top - bottom)
+        length, margin = _interpolated(pair[0], pair[1], bottom, top), 0.1 * (top - bottom)
         near = min(top - length, length - bottom) < margin
         if near and (stuck or length >= top or length <= bottom):
             length, near = (top - margin if abs(length - top) < abs(length - bottom) else bottom + margin), False
