@@ -178,6 +178,15 @@ class Client:
         response = self._connection.request("POST", f"/v1/jobs/{quote(job_id, safe='')}/{action}")
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
+    def minimize(self, expression: str, start: Mapping[str, float], **options: Any) -> dict[str, Any]:
+        """Where gradient descent on `expression` ends: `variables`, `value`, `best`, `stopped_because`, and the `path` that it went.
+
+        start: a number for each variable. options: goal ("minimize" or "maximize"), optimizer, steps, tolerance, max_points.
+        Raises InvalidRequest, which names the place in the expression.
+        """
+        body = {"expression": expression, "start": dict(start), **options}
+        return dict(self._connection.document(self._connection.request("POST", "/v1/minimize", body=body)))
+
     def evaluate(self, network: Layers, inputs: Any) -> dict[str, Any]:
         """What a network with given weights computes, layer by layer: `outputs`, and per layer the sums, activations, contributions."""
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network

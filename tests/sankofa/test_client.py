@@ -260,3 +260,9 @@ def test_jobs_are_looked_for_by_their_tags() -> None:
     (job,) = service.client().jobs("running", name="mine", tags={"lesson": True})
     assert job.id == "job_1"
     assert service.requests[0].query == {"state": "running", "name": "mine", "tag": "lesson=true"}
+
+
+def test_an_expression_is_sent_as_it_is() -> None:
+    service = FakeService(Answer(200, {"value": 0.0}))
+    assert service.client().minimize("x**2", {"x": 3.0}, steps=5) == {"value": 0.0}
+    assert (service.requests[0].path, service.requests[0].json) == ("/v1/minimize", {"expression": "x**2", "start": {"x": 3.0}, "steps": 5})

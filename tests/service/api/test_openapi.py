@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api import examples, job_changes, keys, tenants
+from service.api import examples, job_changes, keys, minimize, tenants
 from service.api.datasets import XOR as XOR_DATASET
 from tests.service.api.conftest import Caller, Service
 
@@ -22,6 +22,7 @@ OPERATIONS = {
     "create_job",
     "list_jobs",
     "get_job",
+    "minimize_expression",
     "change_job",
     "act_on_jobs",
     "cancel_job",
@@ -143,7 +144,15 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
                 sent += 1
     administered = len(keys.CREATE) + len(keys.ROTATE) + len(tenants.CREATE) + len(tenants.CHANGE)
     assert (
-        sent == 3 + 2 * len(examples.JOBS) + len(examples.NETWORKS) + 2 + len(job_changes.CHANGE) + len(job_changes.ACTIONS) + administered
+        sent
+        == 3
+        + 2 * len(examples.JOBS)
+        + len(examples.NETWORKS)
+        + 2
+        + len(minimize.EXAMPLES)
+        + len(job_changes.CHANGE)
+        + len(job_changes.ACTIONS)
+        + administered
     )
 
 
