@@ -27,7 +27,7 @@ def create(scene, tenant_id="acme", once=None, **limits):
 
 def changes(scene):
     found = audit.page(scene.store, Filter(action="tenant.update"), limit=10)
-    return [entry.data["changed"] for entry in reversed(found)]
+    return [entry.data["changed"] for entry in sorted(found, key=lambda entry: entry.at)]
 
 
 def test_a_tenant_has_the_limits_it_was_made_with(scene):
@@ -53,6 +53,7 @@ def test_a_repeated_request_makes_one(scene):
 def test_what_is_not_named_stays(scene):
     create(scene, queued_jobs=5, running_jobs=2)
     changed = tenants.change(scene.store, "acme", limits={Quota.QUEUED_JOBS: None})
+    scene.clock.step(1)
     assert (changed.name, changed.max_queued_jobs, changed.max_running_jobs) == ("Acme Inc.", None, 2)
     tenants.change(scene.store, "acme", name="Acme", limits={Quota.QUEUED_JOBS: None})
     assert changes(scene) == [{"queued_jobs": [5, None]}, {"name": ["Acme Inc.", "Acme"]}]
