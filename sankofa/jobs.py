@@ -146,9 +146,12 @@ class Job:
         self._etag = response.headers.get("etag")
         return self
 
-    def metrics(self, after_step: int | None = None) -> list[dict[str, Any]]:
-        """One entry per report: step, epoch, loss, validation_loss, metrics."""
-        return list(self._connection.pages(f"/v1/jobs/{self.id}/metrics", after_step=after_step))
+    def metrics(self, after_step: int | None = None, max_points: int | None = None) -> list[dict[str, Any]]:
+        """One entry per report: step, epoch, loss, validation_loss, metrics.
+
+        max_points: no more than so many, evenly spaced over all there are.
+        """
+        return list(self._connection.pages(f"/v1/jobs/{self.id}/metrics", after_step=after_step, max_points=max_points))
 
     def events(self, after: str | None = None) -> Iterator[Event]:
         """What happened to the job, and what happens, until its end. A broken stream is taken up where it broke.

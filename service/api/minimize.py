@@ -72,8 +72,9 @@ class Minimized(BaseModel):
 def minimize_expression(body: MinimizeSpec) -> Response:
     """Search the lowest, or highest, point of an expression of named variables, step by step along its gradient.
 
-    The expression knows + - * / **, parentheses, numbers, the variables that `start` names, and the functions sin, cos, tan, exp, log,
-    sqrt, abs, tanh, sigmoid, relu, pow, min and max. It is never run as a program. The same request always goes the same way, but where the time ends it.
+    The expression knows + - * / **, parentheses, numbers, the variables that `start` names, and the functions sin, cos, tan, exp,
+    log, sqrt, abs, tanh, sigmoid, relu, pow, min and max. It is never run as a program. The same request always goes the same way,
+    but where the time ends it.
     """
     search, ends_at = Minimizer(body), time.monotonic() + MOST_SECONDS
     for _ in search.run(CALL_SECONDS):
