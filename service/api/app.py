@@ -11,6 +11,7 @@ from service.api import (
     access_log,
     audit,
     authentication,
+    data_report,
     datasets,
     docs,
     events,
@@ -42,6 +43,7 @@ from service.store.errors import QuotaExceeded
 
 RESOURCES = (
     datasets,
+    data_report,
     job_changes,  # and with it `jobs`: one resource
     preflight,
     events,

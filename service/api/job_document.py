@@ -13,7 +13,7 @@ from service.store.jobs import JobDetail
 from service.store.models import Job, Snapshot
 from service.store.states import TERMINAL, State, allowed_actions
 
-PARTS = ("events", "metrics", "snapshots", "split", "weights", "predict")
+PARTS = ("events", "metrics", "snapshots", "split", "audit", "weights", "predict")
 
 
 Tables = Annotated[dict[str, Any], Field(description="Metrics that are more than a number: confusion_matrix, per_class.")]
