@@ -74,7 +74,7 @@ class Job:
 
     @property
     def progress(self) -> dict[str, Any]:
-        """fraction, epoch, epochs, step, steps, loss, validation_loss, metrics, steps_per_second, eta_seconds."""
+        """fraction, epoch, epochs, step, steps, loss, validation_loss, metrics, steps_per_second, eta_seconds, ..."""
         return dict(self.document.get("progress") or {})
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from typing import Any
 
 from nncore.checkpoint import Snapshot
@@ -13,6 +14,7 @@ from service.store.claims import Metric, Progress
 
 MOST_METRICS = 2000  # rows of a job; with more epochs, every n-th is kept, and the last
 FLUSH_SECONDS = 0.5
+RATES = 32  # of the last writes, from which it is told how long the rest may take
 
 
 class Recorder:
@@ -23,6 +25,7 @@ class Recorder:
         self._every_epochs = math.ceil(trainer.epochs / MOST_METRICS)
         self._waiting: list[Metric] = []
         self._values: dict[str, Any] = {}
+        self._rates: deque[float] = deque(maxlen=RATES)
         self._step = trainer.step
         self._since = self._read_at = time.monotonic()
 
@@ -49,11 +52,16 @@ class Recorder:
         seconds = self._read_at - self._since
         if steps and seconds > 0:
             self._values["steps_per_second"] = round(steps / seconds, 3)
+            rates = sorted([*self._rates, steps / seconds])
+            self._values["median_rate"], self._values["slow_rate"] = (round(rates[len(rates) // part], 6) for part in (2, 10))
         return Progress(self._trainer.step, self._trainer.epoch, dict(self._values), seconds), list(self._waiting)
 
     def written(self) -> None:
         """The next write speaks of what comes after the last `waiting`."""
         self._waiting.clear()
+        steps, seconds = self._trainer.step - self._step, self._read_at - self._since
+        if steps and seconds > 0:
+            self._rates.append(steps / seconds)
         self._since, self._step = self._read_at, self._trainer.step
 
     def resume(self) -> None:

@@ -43,6 +43,10 @@ class Progress(BaseModel):
     learning_rate: float | None = Field(description="Of the last step.")
     steps_per_second: float | None
     eta_seconds: float | None = Field(description="Left at this rate, while it runs.")
+    eta_p50_seconds: float | None = Field(description="Left at the median of its last 32 rates, each of about half a second.")
+    eta_p90_seconds: float | None = Field(
+        description="Left at the rate that nine in ten of those exceed. Waiting in the queue is not in it."
+    )
 
 
 class Queue(BaseModel):
@@ -176,8 +180,14 @@ def progress(job: Job) -> dict[str, Any]:
         "tables": job.progress.get("tables") or {},
         "learning_rate": job.progress.get("learning_rate"),
         "steps_per_second": rate,
-        "eta_seconds": round((job.steps - job.step) / rate, 1) if rate and job.state == State.RUNNING else None,
+        "eta_seconds": _left(job, rate),
+        "eta_p50_seconds": _left(job, job.progress.get("median_rate")),
+        "eta_p90_seconds": _left(job, job.progress.get("slow_rate")),
     }
+
+
+def _left(job: Job, rate: float | None) -> float | None:
+    return round((job.steps - job.step) / rate, 1) if rate and job.state == State.RUNNING else None
 
 
 def measured(snapshot: Snapshot) -> dict[str, Any]:

@@ -161,3 +161,12 @@ def test_a_query_that_makes_no_sense_is_refused_by_name(api: Caller, query: str)
     response = api.get(f"/v1/jobs?{query}")
     assert response.status_code == 422
     assert response.json["errors"][0]["parameter"].split("/")[0] == query.split("=")[0]
+
+
+def test_a_running_job_tells_when_it_may_end(service: Service) -> None:
+    job = service.job(epochs=1000)
+    with service.store.write() as session:
+        told = {"steps_per_second": 20.0, "median_rate": 10.0, "slow_rate": 4.0}
+        session.execute(sa.update(Job).where(Job.id == job).values(state="running", step=600, progress=told))
+    progress = service.api.get(f"/v1/jobs/{job}").json["progress"]
+    assert [progress[name] for name in ("eta_seconds", "eta_p50_seconds", "eta_p90_seconds")] == [20.0, 40.0, 100.0]
