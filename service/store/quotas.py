@@ -228,7 +228,7 @@ def _no_room(tenant_id: str, limit: int, stored: int, why: str) -> QuotaExceeded
     return QuotaExceeded(
         Quota.STORED_BYTES,
         f"Tenant {tenant_id} stores {stored:,} bytes of the {limit:,} it may store; {why}.",
-        f"Send less, or {ASK}.",
+        f"Purge datasets that are no longer needed, send less, or {ASK}.",
         limit=limit,
         used=stored,
     )
