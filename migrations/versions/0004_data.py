@@ -1,4 +1,4 @@
-"""The trash, what was found out about an upload, and jobs that validate each other."""
+"""The trash, what was found out about an upload, and the jobs of a dataset."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Say of each dataset what its file was like and whether it is in the trash or gone, and of each job what it is a fold of."""
+    """Say of each dataset what its file was like and whether it is in the trash or gone; find its jobs quickly."""
     with op.batch_alter_table("dataset", schema=None) as batch_op:
         batch_op.add_column(sa.Column("sniffed", sa.JSON(none_as_null=True), nullable=True))
         batch_op.add_column(sa.Column("trashed_at", sa.Double(), nullable=True))
@@ -16,14 +16,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_dataset_tenant_id_digest"), ["tenant_id", "digest"], unique=False)
 
     with op.batch_alter_table("job", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("cross_validation_id", sa.String(length=200), nullable=True))
-        batch_op.create_index(
-            "ix_job_cross_validation",
-            ["cross_validation_id"],
-            unique=False,
-            sqlite_where=sa.text("cross_validation_id IS NOT NULL"),
-            postgresql_where=sa.text("cross_validation_id IS NOT NULL"),
-        )
         batch_op.create_index(batch_op.f("ix_job_dataset_id"), ["dataset_id"], unique=False)
 
 
@@ -31,12 +23,6 @@ def downgrade() -> None:
     """Drop them."""
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_job_dataset_id"))
-        batch_op.drop_index(
-            "ix_job_cross_validation",
-            sqlite_where=sa.text("cross_validation_id IS NOT NULL"),
-            postgresql_where=sa.text("cross_validation_id IS NOT NULL"),
-        )
-        batch_op.drop_column("cross_validation_id")
 
     with op.batch_alter_table("dataset", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_dataset_tenant_id_digest"))

@@ -81,7 +81,6 @@ class NewJob:
     parent: dict[str, Any] | None = None
     start: Start | None = None
     fingerprint: str | None = None
-    cross_validation_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,6 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
             "fingerprint": new.fingerprint,
             "parent": new.parent,
             "revision": 0,
-            "cross_validation_id": new.cross_validation_id,
             "step": new.start.step if new.start else 0,
             "steps": new.steps,
             "epoch": new.start.epoch if new.start else 0,

@@ -166,12 +166,6 @@ class Job(Base):
         Index(
             "ix_job_owned", "lease_until", sqlite_where=text("lease_until IS NOT NULL"), postgresql_where=text("lease_until IS NOT NULL")
         ),
-        Index(
-            "ix_job_cross_validation",
-            "cross_validation_id",
-            sqlite_where=text("cross_validation_id IS NOT NULL"),
-            postgresql_where=text("cross_validation_id IS NOT NULL"),
-        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -208,7 +202,6 @@ class Job(Base):
 
     parent: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the job it goes on from, and how
     revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # raised by every change of name, tags or priority
-    cross_validation_id: Mapped[str | None]  # what it is a fold of
 
 
 class JobSpec(Base):
