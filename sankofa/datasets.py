@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,8 @@ from urllib.parse import quote
 from sankofa.connection import Connection, Content
 from sankofa.errors import InvalidInput
 
-# CSV as a path, as bytes or as an open binary file; or columns by name, as lists or arrays.
-Table = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any]
+# A file as a path, as bytes or open; a frame; or columns by name, as lists or arrays.
+Table = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any] | Any
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,17 @@ class Datasets:
     ) -> Dataset:
         """Send a table and return it as the service understood it.
 
-        table: the path of a CSV file (plain or gzip), CSV as bytes or as an open binary file, or columns by name: lists or
-        numpy arrays (rows, *item_shape) of equal length.
+        table: the path of a file (CSV, plain or gzip, npz, npy, Parquet, a zip of class folders), such a file as bytes or open in binary
+        mode, a frame of pandas or polars, or columns by name: lists or numpy arrays (rows, *item_shape) of equal length.
         name: defaults to the file's name without its endings. missing: whether an empty cell, or None, may stand for a number that is
         not there; a job then has to `impute` it.
         Raises InvalidInput for what cannot be sent, InvalidRequest for a table that the service refuses.
         """
         allowing = {} if missing == "refuse" else {"missing": missing}
+        if hasattr(table, "columns") and hasattr(table, "__getitem__"):
+            table = {str(column): _of_frame(table[column]) for column in table.columns}
+        if isinstance(table, Mapping) and table and all(_is_packable(values, missing) for values in table.values()):
+            return self._create(_npz(table), "application/x-npz", {"name": name or "columns", **allowing}, idempotency_key)
         if isinstance(table, Mapping):
             document = {"name": name or "columns", "columns": {column: column_list(column, values) for column, values in table.items()}}
             return self._create(json.dumps(document, allow_nan=False).encode(), "application/json", allowing, idempotency_key)
@@ -68,7 +74,7 @@ class Datasets:
             content = table
         elif isinstance(table, str | os.PathLike):
             path = Path(table)
-            name = name or path.name.removesuffix(".gz").removesuffix(".csv")
+            name = name or re.sub(r"(\.(csv|tsv|npz|npy|parquet|zip))?(\.gz)?$", "", path.name)
             content = _opener(path)
         else:
             content = table.read()
@@ -96,6 +102,34 @@ class Datasets:
             timeout_seconds=max(self._connection.timeout_seconds, 600.0),
         )
         return Dataset.from_document(self._connection.document(response))
+
+
+def _of_frame(series: Any) -> Any:
+    """The values of a frame's column: an array of numbers, or a list."""
+    values = series.to_numpy()
+    return values if values.dtype.kind in "biufU" else [None if value != value else value for value in series.to_list()]
+
+
+def _is_packable(values: Any, missing: str) -> bool:
+    """Whether the values are an array of numbers or texts that NumPy's own file holds as they are, and the service takes."""
+    kind = getattr(getattr(values, "dtype", None), "kind", "")
+    if kind not in tuple("biufU") or not getattr(values, "ndim", 0):
+        return False
+    return kind != "f" or missing == "allow" or not bool((values != values).any() or (abs(values) == float("inf")).any())
+
+
+def _npz(columns: Mapping[str, Any]) -> bytes:
+    """The arrays as an .npz file."""
+    import zipfile
+
+    import numpy
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, values in columns.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                numpy.lib.format.write_array(member, numpy.asarray(values), allow_pickle=False)
+    return packed.getvalue()
 
 
 def column_list(name: str, values: Any) -> list[Any]:
