@@ -27,7 +27,7 @@ def epochs(case: Case, inputs: np.ndarray, labels: np.ndarray, test_inputs: np.n
 
     trainer = _trainer(case, inputs, labels, inputs.dtype.name)
     for report in trainer.run():
-        if report.epoch_end:
+        if report.epoch_ended:
             yield Predictor(trainer.artifact("last")).predict({"x": test_inputs}).labels
 
 
