@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -40,6 +43,16 @@ class Lease:
     def moved(self) -> None:
         """Say that the job made progress. A lease without progress is not renewed: a hung job loses it."""
         self._moved_at = since_boot()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Renews the lease without progress meanwhile: a kernel may take a loaded machine a minute to compile."""
+        self._stall_seconds, impatient = math.inf, self._stall_seconds
+        try:
+            yield
+        finally:
+            self._stall_seconds = impatient
+            self.moved()
 
     def lose(self) -> None:
         """Give the lease up: the job is somebody else's."""

@@ -111,7 +111,8 @@ class Slice:
 
     def _compile(self, spec: ResolvedSpec) -> None:
         """Load the kernels; those that nobody has compiled yet are compiled, before the job's clock starts, and an event says so."""
-        seconds = warm(spec.dtype, program_of(spec).kernels(), lambda done, total: self._lease.moved())
+        with self._lease.patient():
+            seconds = warm(spec.dtype, program_of(spec).kernels())
         if seconds > COMPILING_SECONDS:
             self._insist(lambda: claims.note(self._store, self._claim, "kernels_compiled", {"seconds": round(seconds, 3)}))
 

@@ -34,7 +34,15 @@ except ImportError:  # not on Windows: there two processes may compile the same 
 FOLDERS_KEPT = 8  # of other versions and processors, the most recently used
 LOCK_WAIT_SECONDS = 120.0  # then the holder is taken for frozen, and we compile beside it
 
-SOURCES = ("activations.py", "augment", "machine", "layers", "losses", "optimizers")  # every file that holds kernels or what they call
+SOURCES = (
+    "activations.py",
+    "augment",
+    "explain",
+    "machine",
+    "layers",
+    "losses",
+    "optimizers",
+)  # every file that holds kernels or what they call
 
 
 @cache

@@ -94,3 +94,11 @@ def test_a_slice_that_hangs_is_killed_when_its_lease_has_long_lapsed(settings: S
     heartbeat.start()
     heartbeat.join(5)
     assert killed == [(os.getpid(), signal.SIGKILL)]
+
+
+def test_a_lease_is_renewed_while_kernels_compile_and_judged_by_progress_again_after(settings: Settings, renewed: list[float]) -> None:
+    lease = Lease(CLAIM, since_boot() - 5.1, settings)
+    with lease.patient():
+        lease.renew(None)  # type: ignore[arg-type]
+    assert renewed == [10]
+    assert lease._stall_seconds == settings.stall_seconds
