@@ -163,7 +163,7 @@ def test_from_columns_to_predictions(serve: Serve, tmp_path: Path) -> None:
     }
     inputs = np.array(XOR["x"], "float32")
     outputs = np.tanh(inputs @ weights["0.weight"].T + weights["0.bias"]) @ weights["2.weight"].T + weights["2.bias"]
-    for prediction in (job.predict({"x": inputs}), job.predict(inputs[:, np.newaxis])):
+    for prediction in (job.predict({"x": inputs}), job.predict(inputs)):
         np.testing.assert_allclose(prediction.outputs, outputs, atol=1e-4)
         assert prediction.labels is not None
         assert prediction.labels.tolist() == [0, 1, 1, 0]
