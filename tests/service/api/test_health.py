@@ -50,12 +50,13 @@ def test_a_database_of_another_version_is_not_ready(stored_service: Service) -> 
     import sqlalchemy as sa
 
     with stored_service.store.write() as session:
+        newest = session.scalar(sa.text("SELECT version_num FROM alembic_version"))
         session.execute(sa.text("UPDATE alembic_version SET version_num = 'older'"))
     try:
         assert readiness(stored_service)[1]["database"] == "schema outdated"
     finally:
         with stored_service.store.write() as session:
-            session.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+            session.execute(sa.text("UPDATE alembic_version SET version_num = :newest"), {"newest": newest})
 
 
 def test_a_database_out_of_reach_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
