@@ -132,16 +132,17 @@ class Predictor:
 
 
 def _check_names(columns: Mapping[str, Any], wanted: tuple[str, ...], faults: Faults) -> None:
-    for name in wanted:
-        if name not in columns and not faults.full:
-            faults.add(pointer("inputs", name), "missing_input", f"the input {short(name)} is missing; send a row of it for each answer")
     known = set(wanted)
     for name in columns:
         if faults.full:
             break
         if name not in known:
-            message = f"the network has no input {short(name)}.{did_you_mean(str(name), wanted)} Its inputs are {one_of(wanted)}"
+            inputs = one_of(wanted).replace(" or ", " and ")
+            message = f"the network has no input {short(name)}.{did_you_mean(str(name), wanted)} Its inputs are {inputs}"
             faults.add(pointer("inputs", name), "no_such_input", message, got=short(name))
+    for name in wanted:
+        if name not in columns and not faults.full:
+            faults.add(pointer("inputs", name), "missing_input", f"the input {short(name)} is missing; send a row of it for each answer")
     if faults:
         raise InvalidData(faults.found)
 

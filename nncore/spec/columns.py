@@ -94,8 +94,9 @@ def check_magnitudes(spec: TrainingSpec, columns: Sequence[ColumnInfo], faults: 
         largest = max(abs(column.minimum or 0), abs(column.maximum or 0))
         if largest > most and not faults.full:
             remedy = ' or set "dtype" to "float64"' if spec.dtype == "float32" and largest <= LARGEST["float64"] else ""
-            at = pointer("inputs", *([spec.inputs.index(column.name)] if spec.inputs else []))
-            at = "/target" if column.name == spec.target else at
+            inputs = spec.inputs or []
+            named = [inputs.index(column.name)] if column.name in inputs else []
+            at = "/target" if column.name == spec.target else pointer("inputs", *named)
             message = f"the column {short(column.name)} holds {largest:g}: {spec.dtype} takes numbers up to {most:g}; scale it down{remedy}"
             faults.add(at, "too_large_number", message, expected=f"at most {most:g}", got=f"{largest:g}")
 

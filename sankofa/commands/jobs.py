@@ -38,7 +38,9 @@ def jobs(
         for job in found:
             write_json(job.document)
         return
-    table = Table("job", "name", "state", "done", "", "created", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("job", "name", "state", "done", "", "created"):
+        table.add_column(column, no_wrap=column == "job", overflow="fold")
     for job in found:
         progress = job.progress
         table.add_row(job.id, job.name or "", job.state, f"{job.fraction:.0%}", measures(progress), str(job.document.get("created_at", "")))

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from nncore.errors import Fault, InvalidData, InvalidSpec
+from nncore.faults import MAX_FAULTS
 from service.store.errors import AlreadyThere, DatasetInUse, IdempotencyConflict, IllegalAction, KeyEnded, NotFound, StorageFull, StoreBusy
 
 logger = structlog.get_logger(__name__)
@@ -78,7 +79,8 @@ class Refusal(Exception):
 def invalid(faults: Iterable[Fault], prefix: str = "") -> Refusal:
     """422 with all `faults`, their pointers seen from `prefix`."""
     found = [fault.under(prefix) for fault in faults]
-    what = found[0].message if len(found) == 1 else f"{len(found)} faults, see errors."
+    first = "The first " if len(found) >= MAX_FAULTS else ""
+    what = found[0].message if len(found) == 1 else f"{first}{len(found)} faults, see errors."
     return Refusal(422, "invalid_request", what, faults=found)
 
 

@@ -30,6 +30,7 @@ from service.store.errors import StorageFull
 
 CSV_TYPES = {"text/csv", "application/csv", "text/tab-separated-values", "text/plain", "application/gzip"}
 OTHER_TYPES = ("application/x-npz", "application/x-npy", "application/vnd.apache.parquet", "application/zip", "application/octet-stream")
+GZIP_MARK = b"\x1f\x8b"
 SCRATCH_BYTES = 1 << 20  # a smaller array is held in memory
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -130,6 +131,9 @@ def _receive(file: IO[bytes]) -> str:
     while block := request.stream.read(BLOCK_BYTES):
         sha256.update(block)
         file.write(block)
+    file.seek(0)
+    if request.headers.get("Content-Encoding", "").lower() == "gzip" and file.read(2) != GZIP_MARK:
+        raise Refusal(400, "not_gzip", "The body is not gzip, which its Content-Encoding says it is. Pack it, or leave the header out.")
     file.seek(0)
     return sha256.hexdigest()
 

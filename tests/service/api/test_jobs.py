@@ -170,3 +170,17 @@ def test_a_running_job_tells_when_it_may_end(service: Service) -> None:
         session.execute(sa.update(Job).where(Job.id == job).values(state="running", step=600, progress=told))
     progress = service.api.get(f"/v1/jobs/{job}").json["progress"]
     assert [progress[name] for name in ("eta_seconds", "eta_p50_seconds", "eta_p90_seconds")] == [20.0, 40.0, 100.0]
+
+
+def test_a_target_too_large_for_the_dtype_is_told_where_inputs_are_named(service: Service) -> None:
+    dataset = service.api.post("/v1/datasets", json={"columns": {"a": [1e39, 1], "b": [1, 2]}}).json["id"]
+    network = {"layers": [{"type": "dense", "units": 1}]}
+    response = service.api.post("/v1/jobs", json={"dataset": dataset, "target": "a", "inputs": ["b"], "network": network})
+    assert response.status_code == 422
+    assert [fault["pointer"] for fault in response.json["errors"]] == ["/target"]
+
+
+def test_more_faults_than_are_told_are_said_to_be_the_first(service: Service) -> None:
+    layers = [{"type": "dense", "units": -1}] * 150
+    response = service.api.post("/v1/jobs", json={"dataset": "ds_x", "target": "y", "network": {"layers": layers}})
+    assert response.json["detail"].startswith("The first 20 faults")

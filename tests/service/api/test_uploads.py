@@ -85,3 +85,8 @@ def test_a_file_without_a_file_name_is_told_what_it_lacks(roomy: Service, table:
     response = send(roomy, form, FORM)
     assert response.status_code == 413
     assert "file name" in response.json["detail"]
+
+
+def test_a_body_that_is_not_the_gzip_its_header_names_is_refused(service: Service) -> None:
+    response = service.api.post("/v1/datasets", data=b"a,b\n1,2\n", headers={"Content-Type": CSV, "Content-Encoding": "gzip"})
+    assert (response.status_code, response.json["code"]) == (400, "not_gzip")

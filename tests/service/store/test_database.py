@@ -147,11 +147,11 @@ class TestSqlite:
         assert pages("freelist_count") == 0
         assert pages("page_count") < before - 700
 
-    def test_a_file_that_is_no_database_is_not_taken_for_a_busy_one(self, tmp_path):
+    def test_a_file_that_is_no_database_is_told_as_one_that_cannot_be_read(self, tmp_path):
         path = tmp_path / "sankofa.db"
         path.write_bytes(b"this is no database, whatever its name says. " * 50)
         store = Store(f"sqlite:///{path}")
-        with pytest.raises(sa.exc.DatabaseError):
+        with pytest.raises(StoreBusy, match="cannot be read"):
             woken_at(store)
         store.close()
 
