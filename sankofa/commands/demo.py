@@ -52,7 +52,7 @@ def demo(data_dir: Path | None, output: Path, as_json: bool) -> None:
         write_json(numbers)
         return
     click.echo(
-        f"\n{numbers['right']} of {numbers['rows']} digits it had never seen are right: accuracy {numbers['accuracy']:.4f}\n\n"
+        f"\n{numbers['right']} of {numbers['rows']} digits it was not trained on are right: accuracy {numbers['accuracy']:.4f}\n\n"
         f"  weights   {numbers['weights']}\n"
         f"  data      {numbers['data_dir']}\n"
         f"  logs      {numbers['logs']}\n"
