@@ -14,6 +14,7 @@ Rules for kernels, each learned from a measurement:
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import numba
@@ -88,8 +89,8 @@ class Kernel:
         if INTERPRETED:
             _interpreted[id(self.function)] = self.function
             return id(self.function)
-        result = compile_result(self.function, kernel_signature(dtype))
-        return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+        machine_code, function = attrgetter("library", "fndesc")(compile_result(self.function, kernel_signature(dtype)))
+        return int(machine_code.get_pointer_to_function(function.llvm_func_name))
 
 
 kernel = Kernel  # as a decorator

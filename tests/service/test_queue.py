@@ -142,6 +142,7 @@ class TestWaker:
             sends.wait_for(number)
             sends.let_through.release()
             time.sleep(0.02)
+        assert sends.begun == 3
 
     def test_asking_returns_at_once_while_the_broker_hangs(self, sends):
         waker = Waker(None, 60)

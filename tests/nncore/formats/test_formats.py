@@ -252,9 +252,10 @@ def test_a_damaged_file_is_an_artifact_or_invalid(format, changes, cut):
     for position, byte in changes:
         data[position % len(data)] = byte
     try:
-        formats.read(bytes(data[: len(data) - cut]))
+        found = formats.read(bytes(data[: len(data) - cut]))
     except InvalidFile:
         return
+    assert isinstance(found, Artifact)
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"PK\x03\x04", b"{", struct.pack("<Q", 40)]))

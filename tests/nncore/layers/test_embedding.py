@@ -69,6 +69,10 @@ def test_its_file_loads_into_torch(job: Any) -> None:
     written = safetensors_of(trainer)
     model = torch.nn.Embedding(6, 3, padding_idx=0)
     model.load_state_dict({"weight": safetensors.torch.load(written)["0.weight"]})
+    learned = trainer.artifact("last").parameters["0.weight"]
+    np.testing.assert_array_equal(model(torch.arange(6)).detach().numpy(), learned)
+    assert not learned[0].any()
+    assert learned[1:].any()
 
 
 def safetensors_of(trainer: Trainer) -> bytes:

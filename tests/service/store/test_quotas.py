@@ -60,7 +60,7 @@ class TestQueuedJobs:
     def test_of_one_tenant_does_not_touch_another(self, scene):
         scene.tenant("other")
         limit(scene, queued_jobs=0)
-        scene.job("other")
+        assert scene.row(scene.job("other")).state == "queued"
 
     def test_is_held_against_many_at_once(self, scene, another_store):
         scene.dataset()
