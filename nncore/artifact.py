@@ -26,7 +26,7 @@ class Artifact:
     the outputs mean. input_names: the columns that are preprocessed and laid side by side into items of `input_shape`. classes: names of
     the labels, or None. preprocessing: the fitted steps, as JSON. parameters: by name, in the order of the parameter vector, each
     C-contiguous. item_shapes: of each input as it comes, None for text. Where they are left out, one input is of `input_shape`, and
-    several are single numbers.
+    several are single numbers. target_preprocessing: how a target of numbers was scaled, as JSON; outputs are told undone.
     Raises InvalidSpec when the parameters are not those of the network.
     """
 
@@ -40,6 +40,7 @@ class Artifact:
     dtype: DtypeName
     parameters: Mapping[str, np.ndarray] = field(repr=False)
     item_shapes: tuple[tuple[int, ...] | None, ...] = ()
+    target_preprocessing: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.item_shapes:
@@ -64,7 +65,9 @@ class Artifact:
             )
 
 
-def artifact_of(spec: ResolvedSpec, preprocessing: Sequence[Any], vector: np.ndarray) -> Artifact:
+def artifact_of(
+    spec: ResolvedSpec, preprocessing: Sequence[Any], vector: np.ndarray, target_preprocessing: Mapping[str, Any] | None = None
+) -> Artifact:
     """The artefact of a job with this parameter vector; the vector is copied."""
     parameters, at = {}, 0
     for info in spec.network.parameters(spec.input_shape):
@@ -82,4 +85,5 @@ def artifact_of(spec: ResolvedSpec, preprocessing: Sequence[Any], vector: np.nda
         dtype=spec.dtype,
         parameters=parameters,
         item_shapes=tuple(None if shape is None else tuple(shape) for shape in spec.item_shapes),
+        target_preprocessing=target_preprocessing,
     )

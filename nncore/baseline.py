@@ -17,8 +17,10 @@ from nncore.machine.program import Program
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
 from nncore.metrics import METRICS
 from nncore.network import NetworkSpec
+from nncore.preprocess.target import fit_target
 from nncore.spec.resolved import ResolvedSpec
-from nncore.split import split_rows
+from nncore.split import Division, divide
+from nncore.table import Column
 
 LEAST_SHARE = 1e-7  # of a class that no training row has
 
@@ -27,7 +29,7 @@ LEAST_SHARE = 1e-7  # of a class that no training row has
 class Baseline:
     """Of the validation rows where some are held out, else of the training rows; None is no finite number.
 
-    predicts: a class by its name, or the mean target.
+    predicts: a class by its name, or the mean target. Metrics are in the target's own unit, the loss is that of training.
     """
 
     predicts: str | list[float]
@@ -35,13 +37,11 @@ class Baseline:
     metrics: dict[str, float | None]
 
 
-def baseline(spec: ResolvedSpec, values: Callable[[str], np.ndarray]) -> Baseline:
-    """The baseline of a job. values: gives all rows of a column, by name; asked for the target only."""
-    target, rows = values(spec.target), spec.sizes.rows
-    training_rows = judged_rows = np.arange(rows)
-    if spec.validation is not None:
-        classes = target.reshape(-1) if spec.validation.stratified else None
-        training_rows, judged_rows = split_rows(rows, spec.validation.fraction, spec.seed, classes)
+def baseline(spec: ResolvedSpec, column: Callable[[str], Column]) -> Baseline:
+    """The baseline of a job. column: gives a column, by name; asked for the target, and those that divide the rows."""
+    target, rows = column(spec.target).values, spec.sizes.rows
+    split = divide(rows, Division.of(spec), column)
+    training_rows, judged_rows = split.training_rows, split.validation_rows if len(split.validation_rows) else split.training_rows
     ignored = getattr(spec.loss, "ignore_index", None)
     outputs = prod(spec.output_shape)
     if spec.loss.compares_with == "labels":
@@ -63,11 +63,17 @@ def baseline(spec: ResolvedSpec, values: Callable[[str], np.ndarray]) -> Baselin
             answer = np.log(share / (1 - share))
             predicts = _called(spec, int(share[0] > 0.5)) if outputs == 1 else predicts
         rows_to_judge = Rows.of(_repeated(answer, expected, spec), targets=expected)
+    loss_rows = rows_to_judge
+    if spec.preprocess_target is not None:
+        scaled = np.empty((rows, outputs), dtype=spec.dtype)
+        fit_target(Column(spec.target, target), spec.preprocess_target, training_rows, scaled)
+        middle = scaled[training_rows].mean(axis=0, dtype=np.float64)
+        loss_rows = Rows.of(_repeated(middle, expected, spec), targets=np.ascontiguousarray(scaled[judged_rows]))
     asked = [str(name) for name in spec.metrics if name in METRICS]
     if not len(expected):
         return Baseline(predicts, None, dict.fromkeys(asked))
     judged = {name: _finite(METRICS[name].compute(rows_to_judge.inputs, expected)) for name in asked}
-    return Baseline(predicts, _loss(spec, rows_to_judge, outputs), judged)
+    return Baseline(predicts, _loss(spec, loss_rows, outputs), judged)
 
 
 def _repeated(answer: np.ndarray, expected: np.ndarray, spec: ResolvedSpec) -> np.ndarray:

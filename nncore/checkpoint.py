@@ -12,8 +12,9 @@ A state is a dict of arrays:
     plateau          (4,) float64        only of reduce_on_plateau: factor, best loss, bad epochs, epochs of cooldown left
     search           (n,) float64        only of lbfgs: what it remembers beside its vectors
     seconds          (1,) float64        only with max_seconds: of training and evaluation so far
+    since            (2,) float64        only with report_every_steps: what sums held at the last of those reports (see step_reports.py)
     about            (n,) uint8          JSON: the reports of the last and the best epoch end, the last epoch that early stopping took for
-                                         better and its loss, the fitted preprocessing
+                                         better and its loss, the fitted preprocessing, of the target too
 
 A start is parameters, position, sums and about, nothing else: a run that begins with it takes the parameters and nothing else.
 
@@ -45,7 +46,18 @@ _OF_A_START = {"parameters", "position", "sums", "about"}
 MARK = b"sankofa checkpoint 1\n"
 DIGEST_BYTES = 32
 
-_OPEN_TO_CHANGE = ("epochs", "early_stopping", "max_seconds", "metrics", "classes", "output_shape", "sizes")
+_OPEN_TO_CHANGE = (
+    "epochs",
+    "early_stopping",
+    "max_seconds",
+    "metrics",
+    "report_every_steps",
+    "diagnostics",
+    "found",
+    "classes",
+    "output_shape",
+    "sizes",
+)
 """Fields of a resolved spec that do not decide how the run goes, or are decided by the others."""
 
 
@@ -74,7 +86,8 @@ def decode(content: bytes) -> State:
 def start(artifact: Artifact) -> State:
     """A state with which another run begins: the parameters of `artifact` at step 0, nothing of how they were found."""
     vectors = [values.ravel() for values in artifact.parameters.values()]
-    content = {"last": None, "best": None, "improved": None, "preprocessing": list(artifact.preprocessing)}
+    content: dict[str, Any] = {"last": None, "best": None, "improved": None, "preprocessing": list(artifact.preprocessing)}
+    content["target_preprocessing"] = artifact.target_preprocessing
     return {
         "parameters": np.concatenate(vectors) if vectors else np.zeros(0, artifact.dtype),
         "position": np.zeros(2, dtype=np.int64),
@@ -119,7 +132,7 @@ def to_bytes_array(content: Any) -> np.ndarray:
 
 
 def about(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The JSON inside a state: "last" and "best" (reports or None), "improved" (epoch and loss, or None), "preprocessing"."""
+    """The JSON inside a state: "last" and "best" (reports or None), "improved" (epoch and loss, or None), "preprocessing", ..."""
     try:
         content = json.loads(state["about"].tobytes())
     except (KeyError, ValueError) as error:
@@ -160,6 +173,6 @@ def artifact_from(spec: ResolvedSpec, state: Mapping[str, np.ndarray], which: Li
         if row_sum > 0:  # within an epoch
             report = {"loss": loss_sum / row_sum, "metrics": {}, "validation_loss": None}
         report = report | {"step": step, "epoch": epoch}
-    artifact = artifact_of(spec, content["preprocessing"], vector)
+    artifact = artifact_of(spec, content["preprocessing"], vector, content.get("target_preprocessing"))
     known = {name: report[name] for name in Snapshot._fields[1:-1]}
     return Snapshot(artifact, **known, tables=report.get("tables") or {})

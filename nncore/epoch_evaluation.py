@@ -14,6 +14,7 @@ import numpy as np
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
 from nncore.metrics import METRICS, TABLES
+from nncore.preprocess.target import fitted_target
 
 if TYPE_CHECKING:
     from nncore.data import TrainingData
@@ -35,6 +36,7 @@ class EpochEvaluation:
         ignored = getattr(spec.loss, "ignore_index", None)
         self._counted = slice(None) if ignored is None else self._expected != ignored
         self._rows_per_call = machine.program.block_rows
+        self._scaling = fitted_target(data.target_preprocessing)
         self._sums = np.zeros(SUMS)
         self._done = 0
 
@@ -66,8 +68,10 @@ class EpochEvaluation:
         return float(self._sums[LOSS_SUM] / self._sums[ROW_SUM]) if self._sums[ROW_SUM] else 0.0  # every row was ignored
 
     def metrics(self) -> dict[str, float]:
-        """The metrics that were asked for, as far as they are a number."""
+        """The metrics that were asked for, as far as they are a number; of targets in their own unit."""
         outputs, expected = self._outputs[self._counted], self._expected[self._counted]
+        if self._scaling is not None:
+            outputs, expected = self._scaling.undone(outputs), self._scaling.undone(expected)
         return {name: metric.compute(outputs, expected) for name in self._metrics if (metric := METRICS.get(name))}
 
     def tables(self) -> dict[str, Any]:

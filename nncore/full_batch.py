@@ -38,7 +38,8 @@ class FullBatchSearch:
             return False
         loss = self._search.value - self._penalty()
         sums += np.array([-loss if self._optimizer.maximize else loss, 1.0]) * self.numbers[-1]
-        self._search.advance(point, self._evaluate)
+        with np.errstate(over="ignore", invalid="ignore"):  # a length that leads too far is shortened
+            self._search.advance(point, self._evaluate)
         machine.parameters[:] = point
         machine.step += 1
         return True

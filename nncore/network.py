@@ -63,8 +63,8 @@ class NetworkSpec(Definition):
 
     def lower(self, plan: Plan, x: Value) -> Value:
         """Append every layer to the plan; answers where the output of the last lies."""
-        for layer in self.layers:
-            x = layer.lower(plan, x)
+        for number, layer in enumerate(self.layers):
+            x = plan.lower(f"/layers/{number}", layer, x)
             plan.layer_outputs.append(x)
         return x
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from nncore.faults import Faults, did_you_mean, one_of, pointer, short
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.preprocess import preprocessing
+from nncore.preprocess.target import fitted_target
 from nncore.probabilities import sigmoid, softmax
 from nncore.table import Column, Table
 from nncore.table.json import read_columns
 
+ROWS_LOOKED_AT = 65_536
 BLOCKS_PER_TURN = 8
 """A large prediction lets others pass after so many blocks of rows."""
 
@@ -28,7 +31,8 @@ BLOCKS_PER_TURN = 8
 class Prediction:
     """What a network answers, row by row.
 
-    outputs: (rows, outputs), in the dtype of training; logits under a cross-entropy. probabilities: (rows, classes) under softmax
+    outputs: (rows, outputs), in the dtype of training; logits under a cross-entropy, else in the unit of the
+    target. probabilities: (rows, classes) under softmax
     cross-entropy; (rows,) under binary cross-entropy of one output, else (rows, outputs). labels: the likeliest class, its name where
     classes have names, else its number. Both None where the outputs are plain numbers.
     """
@@ -46,6 +50,7 @@ class Predictor:
         self._machine = Machine(Program(artifact.network, artifact.input_shape), artifact.dtype)
         self._machine.load(artifact.parameters)
         self._preprocessing = preprocessing(artifact.preprocessing, artifact.input_names, artifact.item_shapes)
+        self._target = fitted_target(artifact.target_preprocessing)
         self._may_miss = frozenset(filter(self._preprocessing.takes_missing, artifact.input_names))
         self._turn = threading.Lock()
 
@@ -55,14 +60,48 @@ class Predictor:
         A number of a column that was imputed in training may be missing: None, or NaN in an array.
         Raises InvalidData with every fault found; pointers begin with /inputs.
         """
-        return self._read(self._outputs(self._columns(columns)))
+        return self.read(self._outputs(self._columns(columns)))
+
+    def takes_missing(self, name: str) -> bool:
+        """Whether numbers of this input may be missing."""
+        return name in self._may_miss
+
+    def taken(self, table: Table) -> list[Column]:
+        """The inputs among the columns of a table, whole, for `answers`; the others are passed over.
+
+        A single input of many numbers may lie in as many columns of numbers, in their order. Raises InvalidData with every fault found;
+        pointers begin with /inputs, rows are counted from 1.
+        """
+        faults, wanted = Faults(), self.artifact.input_names
+        columns = {column.name: column for column in _as_one_item(table, self.artifact).columns}
+        _check_names({name: () for name in columns if name in wanted}, wanted, faults)
+        found = []
+        for name, shape in zip(wanted, self.artifact.item_shapes, strict=True):
+            column = columns[name] if shape is not None or columns[name].categories is not None else _as_texts(columns[name])
+            _check_column(column, shape, faults)
+            if column.categories is None and name not in self._may_miss:
+                _check_whole(column, faults)
+            found.append(column)
+        self._check_values(found, faults)
+        return found
+
+    def answers(self, columns: Sequence[Column], rows: slice = slice(None), between: Callable[[], object] = bool) -> Prediction:
+        """The answers for some rows of columns that were `taken`. between: called before every few blocks of rows.
+
+        Raises InvalidData where they overflow, with the number of the row.
+        """
+        return self.read(self._outputs(columns, rows, between))
 
     def inputs(self, columns: Mapping[str, Any]) -> np.ndarray:
         """(rows, *input_shape): the columns as the network takes them, preprocessed, in the dtype of training.
 
         Raises InvalidData with every fault found; pointers begin with /inputs.
         """
-        return np.concatenate([inputs for _, inputs in self._blocks(self._columns(columns))])
+        return self.prepared(self._columns(columns))
+
+    def prepared(self, columns: Sequence[Column], rows: slice = slice(None)) -> np.ndarray:
+        """(rows, *input_shape): some rows of columns that were `taken`, as the network takes them. Raises InvalidData."""
+        return np.concatenate([inputs for _, inputs in self._blocks(columns, rows)])
 
     def _columns(self, columns: Mapping[str, Any]) -> list[Column]:
         """The inputs in their order, each as it was in training."""
@@ -76,19 +115,27 @@ class Predictor:
         found = [table[name] for name in artifact.input_names]
         for column, shape in zip(found, artifact.item_shapes, strict=True):
             _check_column(column, shape, faults)
+        self._check_values(found, faults)
+        return found
+
+    def _check_values(self, found: Sequence[Column], faults: Faults) -> None:
+        """Raise InvalidData with `faults`; without any yet, with those of the values."""
         if not faults:
             refused_values = Faults()
             self._preprocessing.check(found, refused_values)
             faults.extend(refused_values.found, "/inputs")
         if faults:
             raise InvalidData(faults.found)
-        return found
 
-    def _blocks(self, columns: Sequence[Column]) -> Iterator[tuple[slice, np.ndarray]]:
+    def _blocks(
+        self, columns: Sequence[Column], rows: slice = slice(None), between: Callable[[], object] = bool
+    ) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows, and their inputs (rows, *input_shape). A few blocks of rows at a time: those of a text may be thousands of numbers."""
         at_once, apply = self._machine.program.block_rows * BLOCKS_PER_TURN, self._preprocessing.prepared(columns)
-        for first in range(0, len(columns[0].values), at_once):
-            rows = slice(first, first + at_once)
+        start, stop, _ = rows.indices(len(columns[0].values))
+        for first in range(start, stop, at_once):
+            between()
+            rows = slice(first, min(first + at_once, stop))
             with np.errstate(over="ignore"):
                 inputs = apply(rows).astype(self._machine.dtype)
             self._refuse_overflow(inputs, "inputs", first)
@@ -97,17 +144,22 @@ class Predictor:
                 raise InvalidData(refused.under("/inputs"))
             yield rows, inputs
 
-    def _outputs(self, columns: Sequence[Column]) -> np.ndarray:
+    def _outputs(self, columns: Sequence[Column], rows: slice = slice(None), between: Callable[[], object] = bool) -> np.ndarray:
         """(rows, outputs)."""
+        start, stop, _ = rows.indices(len(columns[0].values))
         sums, outputs_each = np.zeros(2), self._machine.program.evaluation.outputs.size
-        outputs = np.empty((len(columns[0].values), outputs_each), self._machine.dtype)
-        for rows, inputs in self._blocks(columns):
+        outputs = np.empty((stop - start, outputs_each), self._machine.dtype)
+        for at, inputs in self._blocks(columns, rows, between):
+            some = outputs[at.start - start : at.stop - start]
             with self._turn:
-                self._machine.run_blocks(sums, Rows.of(inputs), np.arange(len(inputs)), outputs[rows])
-            self._refuse_overflow(outputs[rows], "outputs", rows.start)
+                self._machine.run_blocks(sums, Rows.of(inputs), np.arange(len(inputs)), some)
+            if self._target is not None:
+                some[:] = self._target.undone(some)
+            self._refuse_overflow(some, "outputs", at.start)
         return outputs
 
-    def _read(self, outputs: np.ndarray) -> Prediction:
+    def read(self, outputs: np.ndarray) -> Prediction:
+        """What outputs mean."""
         if self.artifact.loss in ("softmax_cross_entropy", "negative_log_likelihood"):
             return Prediction(outputs, softmax(outputs), self._named(outputs.argmax(axis=1)))
         if self.artifact.loss == "binary_cross_entropy":
@@ -159,6 +211,38 @@ def _check_column(column: Column, shape: tuple[int, ...] | None, faults: Faults)
     elif shape is not None and column.item_shape != shape and {column.item_shape, shape} != {(), (1,)}:
         expected, got = _items(shape), _items(column.item_shape)
         faults.add(at, "wrong_shape", f"{called}: expected {expected} in each row, as in training, got {got}", expected=expected, got=got)
+
+
+def _check_whole(column: Column, faults: Faults) -> None:
+    """Whether no number is missing."""
+    for first in range(0, len(column.values), ROWS_LOOKED_AT):
+        block = column.values[first : first + ROWS_LOOKED_AT].reshape(-1, prod(column.item_shape))
+        if column.values.dtype.kind == "f" and not (there := np.isfinite(block).all(axis=1)).all():
+            row = first + int(np.argmin(there))
+            message = f"row {row + 1}: a number is missing in column {short(column.name)}; fill it in, or leave the row out"
+            faults.add(pointer("inputs", column.name, row), "missing_number", message, expected="a number", got="none")
+            return
+
+
+def _as_texts(column: Column) -> Column:
+    """Numbers that stand for texts, as a file that knows no difference between "7" and 7 gives them."""
+    if column.item_shape or not np.isfinite(column.values).all():
+        return column
+    distinct, codes = np.unique(column.values, return_inverse=True)
+    texts = [str(int(each)) if each == int(each) else str(each) for each in distinct]
+    order = np.argsort(texts)
+    return Column(column.name, np.argsort(order)[codes].astype(np.int64), tuple(texts[at] for at in order))
+
+
+def _as_one_item(table: Table, artifact: Artifact) -> Table:
+    """The table; where the network's one input is no column of it, but as many columns hold its numbers, those as one."""
+    (name, *others), shape = artifact.input_names, artifact.item_shapes[0]
+    names = {column.name for column in table.columns}
+    fits = len(table.columns) == prod(shape or ()) and all(column.categories is None and not column.item_shape for column in table.columns)
+    if others or shape is None or name in names or not shape or not fits:
+        return table
+    values = np.column_stack([column.values.astype(np.float64) for column in table.columns])
+    return Table([Column(name, values.reshape(table.rows, *shape))])
 
 
 def _items(shape: tuple[int, ...]) -> str:

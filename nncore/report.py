@@ -19,7 +19,9 @@ class Report:
     validation_loss, metrics: at epoch ends only; of the validation rows, or metrics of the training rows when none are held out.
     is_best: the epoch that ended is the best so far. seconds: of training and evaluation in this trainer; not part of its state.
     learning_rate: of the last update, its schedule applied; None before the first. tables: of the same rows as the metrics, those asked
-    for that are no single number, as JSON (see nncore/metrics/tables.py).
+    for that are no single number, as JSON (see nncore/metrics/tables.py). recent_loss: of the reports that are made every so many steps,
+    the mean training loss of the rows since the one before; None in all others. diagnostics: of the last step, as JSON, in both of these
+    where they were asked for (see nncore/diagnostics.py).
     """
 
     step: int
@@ -32,6 +34,8 @@ class Report:
     seconds: float = 0.0
     learning_rate: float | None = None
     tables: dict[str, Any] = field(default_factory=dict)
+    recent_loss: float | None = None
+    diagnostics: dict[str, Any] | None = None
 
     @property
     def judged_by(self) -> float:

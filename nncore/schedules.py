@@ -59,7 +59,7 @@ class Schedule(Definition):
         return self
 
 
-class Constant(Schedule):
+class ConstantRate(Schedule):
     """The learning rate stands still."""
 
     type: Literal["constant"] = "constant"
@@ -183,4 +183,4 @@ def _half_cosine(first: float, last: float, part: np.ndarray) -> np.ndarray:
     return np.asarray(last + (first - last) / 2 * (1 + np.cos(np.pi * part)))
 
 
-ScheduleSpec = Annotated[Constant | Step | Exponential | Cosine | OneCycle | ReduceOnPlateau, Field(discriminator="type")]
+ScheduleSpec = Annotated[ConstantRate | Step | Exponential | Cosine | OneCycle | ReduceOnPlateau, Field(discriminator="type")]

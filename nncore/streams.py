@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-StreamName = Literal["init", "shuffle", "split"]
+StreamName = Literal["init", "shuffle", "split", "test"]
 
 # The keys are part of every job's result: they may be added to, never changed.
-SPAWN_KEYS: dict[StreamName, int] = {"init": 0, "shuffle": 1, "split": 2}
+SPAWN_KEYS: dict[StreamName, int] = {"init": 0, "shuffle": 1, "split": 2, "test": 3}
 
 LARGEST_SEED = 2**63 - 1
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isfinite
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nncore.artifact import Artifact, artifact_of
 from nncore.checkpoint import State, about, in_use, is_start, spec_digest, to_bytes_array
+from nncore.diagnostics import Diagnostics
 from nncore.epoch_evaluation import EpochEvaluation
 from nncore.errors import CheckpointMismatch, Diverged
 from nncore.full_batch import FullBatchSearch
@@ -20,6 +22,7 @@ from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
 from nncore.optimizers import LBFGS
 from nncore.report import Best, Report
 from nncore.schedules import Plateau, ReduceOnPlateau
+from nncore.step_reports import StepReports
 from nncore.streams import generator_state, set_generator_state, stream
 
 if TYPE_CHECKING:
@@ -65,10 +68,11 @@ class Trainer:
         self._rows_per_step = spec.batch_size * spec.accumulate
         self._steps_per_epoch = -(-len(self._training_rows) // self._rows_per_step)
         self._epoch, self._sums = 0, np.zeros(SUMS)
+        self._step_reports = StepReports(spec.report_every_steps)
         self._shuffle = stream(spec.seed, "shuffle")
         self._shuffle_state = generator_state(self._shuffle)  # as it was before the present order was drawn
         self._order: np.ndarray | None = None  # of the training rows, in the present epoch
-        self._scalars, self._scalars_from = np.empty((0, 1)), -1
+        self._scalars, self._rates, self._scalars_from = np.empty((0, 1)), np.empty(0), -1
         self._plateau = Plateau()  # stands still under every schedule but reduce_on_plateau
         self._steps_per_call, self._seconds = 1, 0.0
         self._last: Report | None = None
@@ -79,6 +83,11 @@ class Trainer:
         self._improved: tuple[int, float] | None = None  # the last epoch that was better by more than min_delta, and its loss
         self._best_parameters = np.empty_like(self._machine.learned)
         self._evaluation = EpochEvaluation(self._machine, self._rows, spec, data)
+        self._diagnostics: Diagnostics | None = None
+        self._diagnosed: dict[str, Any] | None = None  # of the last step that was told of
+        if spec.diagnostics:
+            judged = data.validation_rows if self._evaluation.held_out else self._training_rows
+            self._diagnostics = Diagnostics(self._machine, self._rows, np.ascontiguousarray(judged, dtype=np.int64))
 
     @property
     def step(self) -> int:
@@ -144,12 +153,14 @@ class Trainer:
         vector = self._best_parameters
         if which == "last" or self._best is None:
             vector = in_use(self.spec, self._machine.learned, self._machine.optimizer_state)
-        return artifact_of(self.spec, self.data.preprocessing, vector)
+        return artifact_of(self.spec, self.data.preprocessing, vector, self.data.target_preprocessing)
 
     # Running
 
     def run(self, call_seconds: float = 0.2) -> Iterator[Report]:
         """Train until all epochs are completed, or it stops early; a report about every `call_seconds`, and at every epoch end.
+
+        Where the spec asks for reports every n steps, there is one at each of those, too.
 
         Stop by not asking for another report; call it again to go on. Where it was interrupted changes no bit of what comes out.
         Raises Diverged when loss or gradient leave the finite numbers; the parameters from before that step stay.
@@ -167,7 +178,7 @@ class Trainer:
             done = self._run_steps()
             before, now = now, time.perf_counter()
             left = call_seconds - (now - started)
-            if left <= 0:
+            if left <= 0 or self._step_reports.due(self.step):
                 break
             fitting = int(left * done / max(now - before, 1e-9))
             self._steps_per_call = max(1, min(fitting, self._steps_per_call * 8))
@@ -175,7 +186,10 @@ class Trainer:
         self._seconds += time.perf_counter() - started
         if ended:
             return self._end_epoch()
-        return Report(self.step, self._epoch, False, self._loss(), seconds=self._seconds, learning_rate=self._learning_rate())
+        report = Report(self.step, self._epoch, False, self._loss(), seconds=self._seconds, learning_rate=self._learning_rate())
+        if self._step_reports.due(self.step) and not self._all_steps_done():
+            return replace(report, recent_loss=self._step_reports.take(self._sums), diagnostics=self._diagnosed)
+        return report
 
     def _evaluate(self, seconds: float) -> bool:
         """Evaluate for about so long; whether it is done. Averages stand in the place of the parameters meanwhile."""
@@ -198,13 +212,20 @@ class Trainer:
 
     def _learning_rate(self) -> float | None:
         """That of the last update; None before the first."""
-        return float(self.spec.optimizer.learning_rates(np.array([self.step - 1]), self._plateau.factor)[0]) if self.step else None
+        last = self.step - 1
+        if self._scalars_from >= 0 and 0 <= last - self._scalars_from < SCALAR_STEPS:
+            return float(self._rates[last - self._scalars_from])
+        return float(self.spec.optimizer.learning_rates(np.array([last]), self._plateau.factor)[0]) if self.step else None
 
     def _run_steps(self) -> int:
         """One compiled call, within the epoch, or one step of a search; how many steps it ran."""
         if self._search is not None:
+            if self._diagnostics:
+                self._diagnostics.before(self.spec.optimizer.scalars(np.arange(1)), self._training_rows, 0)
             if not self._search.step(self._sums):
                 raise Diverged(self.step, self._epoch, self._machine.verdict)
+            if self._diagnostics:
+                self._diagnosed = self._diagnostics.after()
             return 1
         step = self.step
         in_epoch, block = step - self._epoch * self._steps_per_epoch, step - step % SCALAR_STEPS
@@ -212,12 +233,25 @@ class Trainer:
             self._order = self._drawn_order()
         if block != self._scalars_from:
             steps = np.arange(block, block + SCALAR_STEPS)
-            self._scalars, self._scalars_from = self.spec.optimizer.scalars(steps, self._plateau.factor), block
-        count = min(self._steps_per_call, self._steps_per_epoch - in_epoch, SCALAR_STEPS - (step - block))
+            optimizer, factor = self.spec.optimizer, self._plateau.factor
+            self._scalars, self._rates, self._scalars_from = (
+                optimizer.scalars(steps, factor),
+                optimizer.learning_rates(steps, factor),
+                block,
+            )
+        until_report = self._step_reports.steps_left(step, self._steps_per_epoch - in_epoch)
+        count = min(self._steps_per_call, until_report, SCALAR_STEPS - (step - block))
+        begin, told = in_epoch * self._rows_per_step, self._diagnostics is not None and until_report == 1
+        if self._diagnostics and not told:  # the step that is told runs by itself
+            count = min(count, until_report - 1)
         scalars = self._scalars[step - block : step - block + count]
-        done = self._machine.run_steps(scalars, self._sums, self._rows, self._order, in_epoch * self._rows_per_step)
+        if self._diagnostics and told:
+            self._diagnostics.before(scalars, self._order, begin)
+        done = self._machine.run_steps(scalars, self._sums, self._rows, self._order, begin)
         if done < count:
             raise Diverged(self.step, self._epoch, self._machine.verdict)
+        if self._diagnostics and told:
+            self._diagnosed = self._diagnostics.after()
         return count
 
     def _drawn_order(self) -> np.ndarray:
@@ -233,13 +267,16 @@ class Trainer:
         judged = loss if validation_loss is None else validation_loss
         is_best = self._best is None or self._is_better(judged, self._best.judged_by)
         metrics, tables, rate = self._evaluation.metrics(), self._evaluation.tables(), self._learning_rate()
+        recent_loss = self._step_reports.take(self._sums) if self._step_reports.due(self.step) else None
+        self._step_reports.end_epoch(self._sums)
         self._epoch += 1
         self._begin_epoch()
         self._follow_plateau(judged)
         least = self.spec.early_stopping.min_delta if self.spec.early_stopping else 0.0
         if self._improved is None or self._is_better(judged, self._improved[1], by=least):
             self._improved = self._epoch, judged
-        report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, metrics, is_best, self._seconds, rate, tables)
+        told = (metrics, is_best, self._seconds, rate, tables, recent_loss, self._diagnosed)
+        report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, *told)
         if is_best:
             self._best = report
             self._best_parameters[:] = self._machine.learned
@@ -276,11 +313,15 @@ class Trainer:
             more["search"] = self._search.numbers.copy()
         if self.spec.max_seconds is not None:
             more["seconds"] = np.array([self._seconds])
+        if self.spec.report_every_steps is not None:
+            more["since"] = self._step_reports.since.copy()
         content = {
             "last": self._last and self._last.to_json(),
             "best": self._best and self._best.to_json(),
             "improved": self._improved,
             "preprocessing": self.data.preprocessing,
+            "target_preprocessing": self.data.target_preprocessing,
+            **({"diagnosed": self._diagnosed} if self._diagnosed else {}),
         }
         return {
             "parameters": machine.learned.copy(),
@@ -306,6 +347,7 @@ class Trainer:
         self._last, self._best = (None if content[name] is None else Report(**content[name]) for name in ("last", "best"))
         improved = content.get("improved") or (self._best and (self._best.epoch, self._best.judged_by))
         self._improved = (int(improved[0]), float(improved[1])) if improved else None
+        self._diagnosed = content.get("diagnosed") if self._diagnostics else None
         self._machine.learned[:] = state["parameters"]
         self._machine.optimizer_state[:] = state["optimizer"]
         if self._best is not None:
@@ -319,6 +361,7 @@ class Trainer:
         set_generator_state(self._shuffle, state["shuffle"])
         self._begin_epoch()
         self._sums[:] = state["sums"]
+        self._step_reports.since[:] = state.get("since", 0.0)
         if self._search is None and self.step > self._epoch * self._steps_per_epoch:
             self._order = self._drawn_order()  # again: the state holds the generator from before
 
@@ -335,6 +378,7 @@ class Trainer:
         if not has_best:
             del own["best_parameters"]
         own.pop("seconds", None)  # of a run that had all the time
+        own.pop("since", None)  # of one that reported epochs only
         for name in sorted(own):
             if name not in state:
                 raise CheckpointMismatch(f"the state has no {name}; use another checkpoint")

@@ -1,13 +1,25 @@
-"""Where the service is and which key opens it, when nobody says so: from the environment, else from this machine's installation."""
+"""Where the service is and which key opens it, when nobody says so.
+
+Each is looked for in this order, and the first place that names it wins:
+
+1. an argument: Client(url=..., api_key=..., profile=...), or --url, --api-key, --profile
+2. the environment: SANKOFA_URL, SANKOFA_API_KEY, SANKOFA_PROFILE
+3. the configuration file's own `profile` (see profiles.py)
+4. this machine's installation
+
+A profile's key is sent to that profile's address alone, and the key of this machine's installation to no other machine.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sankofa.errors import InvalidInput
+from sankofa.profiles import Profile, read_profile
 
 
 def user_data_folder() -> Path:
@@ -21,33 +33,61 @@ def default_data_dir() -> Path:
     return Path(named) if named else user_data_folder() / "sankofa"
 
 
-def find_url(url: str | None = None) -> str:
-    """The service's address: `url`, else `SANKOFA_URL`, else this machine at `SANKOFA_PORT` or 8000. Without a slash at its end."""
-    found = url or os.environ.get("SANKOFA_URL") or f"http://127.0.0.1:{os.environ.get('SANKOFA_PORT') or 8000}"
-    parts = urlsplit(found)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInput(f"the service's address: expected http://HOST:PORT or https://HOST, got {found!r}")
-    return found.rstrip("/")
+@dataclass(frozen=True)
+class Address:
+    """A service's address, without a slash at its end, and the key that opens it, if one was found; and where each comes from."""
+
+    url: str
+    url_source: str
+    key: str | None = field(repr=False)
+    key_source: str
 
 
-def find_key(url: str, key: str | None = None) -> str | None:
-    """The API key: `key`, else `SANKOFA_API_KEY`, else, for a service on this machine, the key file of the data folder; else None.
+def find(url: str | None = None, key: str | None = None, profile: str | None = None) -> Address:
+    """The service that arguments, environment, configuration file or this machine name.
 
-    Raises InvalidInput for one that no header can carry, naming where it comes from and not the key.
+    Raises InvalidInput for an address that is none, a key that no header can carry, and whatever is wrong with the configuration file;
+    it names where that comes from, and never the key.
     """
+    told = read_profile(profile) if profile is not None else None
+    # What was told in an argument is not mixed with another profile.
+    usual = read_profile() if told is None else None
+    found_url, url_source = _url(url, told, usual)
+    found_key, key_source = _key(found_url, key, told, usual)
+    return Address(found_url, url_source, found_key, key_source)
+
+
+def _url(url: str | None, told: Profile | None, usual: Profile | None) -> tuple[str, str]:
+    places = [
+        (url, "--url or Client(url=...)"),
+        (told and told.url, told and told.source),
+        (os.environ.get("SANKOFA_URL"), "SANKOFA_URL"),
+        (usual and usual.url, usual and usual.source),
+        (f"http://127.0.0.1:{os.environ.get('SANKOFA_PORT') or 8000}", "this machine"),
+    ]
+    found, source = next((str(found), str(source)) for found, source in places if found)
+    if not is_url(found):
+        raise InvalidInput(f"{source}: the service's address: expected http://HOST:PORT or https://HOST, got {found!r}")
+    return found.rstrip("/"), source
+
+
+def _key(url: str, key: str | None, told: Profile | None, usual: Profile | None) -> tuple[str | None, str]:
+    own = default_data_dir() / "key"
     if key:
-        return _sendable(key, "the API key given by --api-key or Client(api_key=...)")
-    if given := os.environ.get("SANKOFA_API_KEY"):
-        return _sendable(given, "SANKOFA_API_KEY")
-    # A local key is never sent to another machine.
+        return _sendable(key, "the API key given by --api-key or Client(api_key=...)"), "--api-key or Client(api_key=...)"
+    for profile, before_environment in ((told, True), (usual, False)):
+        given = os.environ.get("SANKOFA_API_KEY")
+        if given and not before_environment:
+            return _sendable(given, "SANKOFA_API_KEY"), "SANKOFA_API_KEY"
+        if profile is not None and profile.url.rstrip("/") == url and (found := profile.key()):
+            return _sendable(found, profile.source), profile.source
     if not is_loopback(url):
-        return None
-    path = default_data_dir() / "key"
+        return None, "nowhere"
     try:
-        text = path.read_text(errors="replace").strip()
+        text = own.read_text(errors="replace").strip()
     except OSError:
-        return None
-    return _sendable(text, str(path)) if text else None
+        return None, "nowhere"
+    return (_sendable(text, str(own)), str(own)) if text else (None, "nowhere")
 
 
 def _sendable(key: str, source: str) -> str:
@@ -59,6 +99,12 @@ def _sendable(key: str, source: str) -> str:
             f"{source}: expected an API key of ASCII letters, digits and signs, but its character {odd} is {kind}; copy the key again"
         )
     return key
+
+
+def is_url(text: str) -> bool:
+    """Whether it is the address of a service, as far as that can be seen."""
+    parts = urlsplit(text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def is_loopback(url: str) -> bool:

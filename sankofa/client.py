@@ -1,6 +1,6 @@
 """The way in: a client of one Sankofa service.
 
-client = Client()                                   # SANKOFA_URL and SANKOFA_API_KEY, else the service on this machine
+client = Client()                                   # as arguments, environment, ~/.config/sankofa/config.toml or this machine say
 job = client.train([{"type": "dense", "units": 32, "activation": "relu"}, {"type": "dense", "units": 10}],
                    "digits.csv", "label", epochs=30, validation={"fraction": 0.2})
 job.wait().weights()["0.weight"]                    # a numpy array
@@ -9,7 +9,6 @@ job.wait().weights()["0.weight"]                    # a numpy array
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import quote
@@ -20,6 +19,8 @@ from sankofa.administration import Keys, Tenants
 from sankofa.connection import Connection
 from sankofa.datasets import Dataset, Datasets, Table, column_list
 from sankofa.jobs import Job
+from sankofa.models import Models, is_model, parts_of
+from sankofa.webhooks import Webhooks
 
 Layers = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -31,17 +32,24 @@ class TrainingOptions(TypedDict, total=False):
     sample_weight: str | None
     loss: Mapping[str, Any] | None
     optimizer: Mapping[str, Any]
-    batch_size: int
-    epochs: int
+    batch_size: int | Literal["auto"]
+    epochs: int | Literal["auto"]
     accumulate: int
     max_seconds: float | None
     seed: int | None
     shuffle: bool
     dtype: Literal["float32", "float64"]
     validation: Mapping[str, Any] | None
+    test: Mapping[str, Any] | None
+    fold: Mapping[str, int] | None
+    group: str | None
+    split_column: str | None
     early_stopping: Mapping[str, Any] | None
     preprocess: list[Mapping[str, Any]]
+    preprocess_target: Mapping[str, Any] | None
     augment: list[Mapping[str, Any]]
+    report_every_steps: int | None
+    diagnostics: bool
     metrics: list[str] | None
     name: str
     tags: Any
@@ -56,26 +64,34 @@ class Client:
         url: str | None = None,
         api_key: str | None = None,
         *,
+        profile: str | None = None,
         timeout_seconds: float = 30.0,
         retries: int = 5,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Connects at the first request.
 
-        url: else `SANKOFA_URL`, else http://127.0.0.1:8000. api_key: else `SANKOFA_API_KEY`, else, on this machine, the key file.
+        url: else `SANKOFA_URL`, else the configuration file's, else http://127.0.0.1:8000. api_key: else `SANKOFA_API_KEY`, else the
+        configuration file's, else, on this machine, the key file. profile: a service of the configuration file (see address.py).
         timeout_seconds: longest silence of the service on one request. retries: how often a request is made again when the service
         cannot be reached or answers 429 or 503, with growing delays.
         """
-        self._connection = Connection(url, api_key, timeout_seconds=timeout_seconds, retries=retries, transport=transport)
+        self._connection = Connection(url, api_key, profile=profile, timeout_seconds=timeout_seconds, retries=retries, transport=transport)
         self.datasets = Datasets(self._connection)
+        self.models = Models(self._connection)
         self.keys = Keys(self._connection)
         self.tenants = Tenants(self._connection)
+        self.webhooks = Webhooks(self._connection)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def __deepcopy__(self, memo: object) -> Client:
+        """The same one: what holds a client and is copied, as scikit-learn copies estimators, goes on speaking through it."""
+        return self
 
     def close(self) -> None:
         """Give the sockets back."""
@@ -91,18 +107,20 @@ class Client:
         data: Dataset | Table,
         target: str,
         *,
+        watch: bool = False,
         idempotency_key: str | None = None,
         **options: Unpack[TrainingOptions],
     ) -> Job:
-        """Queue a training job and return it; `job.wait()` waits for its end.
+        """Queue a training job and return it; `job.wait()` waits for its end, `job.watch()` shows how it goes.
 
         network: a list of layers, or {"layers": [...]}. data: a Dataset, the id of one ("ds_..."), or what `datasets.upload` takes.
-        target: the column to be learnt.
-        Raises InvalidRequest, with every fault of the spec at once.
+        target: the column to be learnt. watch: do so at once, and return the job when it has ended.
+        Raises InvalidRequest, with every fault of the spec at once; with `watch` also as `job.watch()` does.
         """
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network
         spec = {"dataset": self.dataset_id(data), "target": target, "network": layers, **options}
-        return self.submit(spec, idempotency_key=idempotency_key)
+        job = self.submit(spec, idempotency_key=idempotency_key)
+        return job.watch() if watch else job
 
     def fork(
         self,
@@ -111,17 +129,28 @@ class Client:
         step: int | str = "last",
         data: Dataset | Table | None = None,
         network: Layers | None = None,
+        preprocessing: Literal["kept", "fitted"] | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[TrainingOptions],
     ) -> Job:
-        """Queue a job that goes on from another, which stays as it is; `epochs` are further ones.
+        """Queue a job that goes on from another, or from a version of a model; both stay as they are. `epochs` are further ones.
 
-        step: "last", "best", or one that the job kept. data: other data, for fine-tuning. All that is left out is as it was there. Where
+        job: a Job, the id of one, or "digits@production". step: "last", "best", or one that the job kept; a version has one. data: other
+        data, for fine-tuning. preprocessing: "kept", as the parent has fitted it, or "fitted" to the new data; else it is kept where
+        inputs and steps are the same. All that is left out is as it was there. Where
         nothing but `epochs`, `early_stopping`, `max_seconds` or `metrics` is told, the run goes on bit for bit; else one of its own
         begins with the parameters found there. `job.document["parent"]["continues"]` says which.
         Raises InvalidRequest where the network does not fit, Conflict where the job has no parameters.
         """
-        spec: dict[str, Any] = {"parent": {"job": job.id if isinstance(job, Job) else job, "step": step}, **options}
+        parent: dict[str, Any]
+        if isinstance(job, Job) or not is_model(job):
+            parent = {"job": job.id if isinstance(job, Job) else job, "step": step}
+        else:
+            name, which = parts_of(job)
+            parent = {"model": name, **which}
+        if preprocessing is not None:
+            parent["preprocessing"] = preprocessing
+        spec: dict[str, Any] = {"parent": parent, **options}
         if data is not None:
             spec["dataset"] = self.dataset_id(data)
         if network is not None:
@@ -147,12 +176,28 @@ class Client:
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
     def jobs(
-        self, state: str | None = None, *, name: str | None = None, dataset: str | None = None, tags: Mapping[str, Any] | None = None
+        self,
+        state: str | None = None,
+        *,
+        kind: str | None = None,
+        name: str | None = None,
+        dataset: str | None = None,
+        tags: Mapping[str, Any] | None = None,
     ) -> Iterator[Job]:
         """Every job for which all that is told holds, newest first, fetched page by page."""
         wanted = [f"{tag}={value if isinstance(value, str) else json.dumps(value)}" for tag, value in (tags or {}).items()]
-        found = self._connection.pages("/v1/jobs", state=state, name=name, dataset=dataset, tag=wanted or None)
+        found = self._connection.pages("/v1/jobs", state=state, kind=kind, name=name, dataset=dataset, tag=wanted or None)
         return (Job(self._connection, document) for document in found)
+
+    def compare(
+        self, jobs: Sequence[Job | str], *, axis: Literal["epoch", "step"] = "epoch", max_points: int | None = None
+    ) -> dict[str, Any]:
+        """Two to twenty jobs side by side: `differences` of their specs, what came out of `jobs`, and `curves` over common `points`.
+
+        Raises NotFound.
+        """
+        ids = [job.id if isinstance(job, Job) else job for job in jobs]
+        return dict(self._connection.get("/v1/jobs/compare", job=ids, axis=axis, max_points=max_points))
 
     def request_all(
         self,
@@ -207,8 +252,4 @@ class Client:
 
     def dataset_id(self, data: Dataset | Table) -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
-        if isinstance(data, Dataset):
-            return data.id
-        if isinstance(data, str) and data.startswith("ds_") and not os.path.exists(data):
-            return data
-        return self.datasets.upload(data).id
+        return self.datasets.id_of(data)

@@ -9,12 +9,13 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
 import httpx2
 
-from sankofa.address import find_key, find_url, is_loopback
+from sankofa.address import find, is_loopback
 from sankofa.errors import Busy, Problem, Refused, Unreachable, refusal
 
 # Answers that say "later"; everything a request does here is safe to repeat, POSTs by their Idempotency-Key.
@@ -25,7 +26,7 @@ LONGEST_DELAY_SECONDS = 10.0
 # A service that asks for more patience than this is not waited for.
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 
-Content = bytes | Callable[[], BinaryIO]
+Content = bytes | Callable[[], BinaryIO | AbstractContextManager[Iterable[bytes]]]
 
 
 class Connection:
@@ -36,13 +37,14 @@ class Connection:
         url: str | None = None,
         api_key: str | None = None,
         *,
+        profile: str | None = None,
         timeout_seconds: float = 30.0,
         retries: int = 5,
         transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.url = find_url(url)
-        self.api_key = find_key(self.url, api_key)
+        found = find(url, api_key, profile)
+        self.url, self.api_key, self._key_source = found.url, found.key, found.key_source
         self.timeout_seconds = timeout_seconds
         self._retries = retries
         self._sleep = sleep
@@ -51,7 +53,12 @@ class Connection:
             headers["Authorization"] = f"Bearer {self.api_key}"
         # A proxy named by the environment does not lead to this machine.
         self._http = httpx2.Client(
-            base_url=self.url, headers=headers, timeout=timeout_seconds, transport=transport, trust_env=not is_loopback(self.url)
+            base_url=self.url,
+            headers=headers,
+            timeout=timeout_seconds,
+            transport=transport,
+            trust_env=not is_loopback(self.url),
+            verify=self.url.startswith("https:"),  # else a list of authorities is read that nobody asks: 50 ms
         )
         self._closed = threading.Event()
 
@@ -68,13 +75,16 @@ class Connection:
         params: Mapping[str, Any] | None = None,
         body: object = None,
         content: Content | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         timeout_seconds: float | None = None,
+        retries: int | None = None,
     ) -> httpx2.Response:
         """The service's 2xx or 304 answer, after retries.
 
         body: to be sent as JSON. content: the body's bytes, or a function that opens it anew for every attempt.
+        files: parts of a form, each a name of a file, its bytes and their type. retries: other than usual.
         Raises Unreachable, or the Refused that the status asks for.
         """
         sent = dict(headers or {})
@@ -90,11 +100,12 @@ class Connection:
                     params={name: value for name, value in (params or {}).items() if value is not None},
                     json=body,
                     content=sent_content,
+                    files=files,
                     headers=sent,
                     timeout=timeout_seconds or self.timeout_seconds,
                 )
 
-        return self._retried(attempt)
+        return self._retried(attempt, retries)
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON document at `path`."""
@@ -145,12 +156,17 @@ class Connection:
                 f"{response.url} answered {kind} where JSON was expected: is this the address of a Sankofa service?"
             ) from error
 
-    def _retried(self, attempt: Callable[[], httpx2.Response]) -> httpx2.Response:
+    def rest(self, number: int) -> None:
+        """Wait before something is tried again, the longer the higher the `number` of times it was tried."""
+        self._sleep(_delay_seconds(number))
+
+    def _retried(self, attempt: Callable[[], httpx2.Response], retries: int | None = None) -> httpx2.Response:
         """The answer of `attempt`, made again while the service cannot be reached or asks to come back."""
         started = time.monotonic()
-        for number in range(self._retries + 1):
-            last = number == self._retries
-            delay = min(FIRST_DELAY_SECONDS * 2**number, LONGEST_DELAY_SECONDS) * random.uniform(0.5, 1.0)
+        retries = self._retries if retries is None else retries
+        for number in range(retries + 1):
+            last = number == retries
+            delay = _delay_seconds(number)
             try:
                 response = attempt()
                 self._refuse(response)
@@ -177,16 +193,25 @@ class Connection:
         except ValueError:
             document = None
         problem = Problem.from_document(response.status_code, document, response.headers.get("x-request-id"))
-        remedy = ""
-        if problem.status == 401 and problem.code not in ENDED_KEY_CODES:
-            remedy = "The key sent is not one of this service's." if self.api_key else "No key was sent."
-            remedy += " Give it by SANKOFA_API_KEY, --api-key or Client(api_key=...); `sankofa serve` prints the file that holds it."
-        raise refusal(problem, remedy)
+        raise refusal(problem, self._remedy_of(problem))
+
+    def _remedy_of(self, problem: Problem) -> str:
+        if problem.status != 401:
+            return ""
+        if problem.code in ENDED_KEY_CODES:
+            return f"It came from {self._key_source}. `sankofa keys create NAME` makes another, for those who have an admin key."
+        remedy = f"The key sent is not one of this service's; it came from {self._key_source}." if self.api_key else "No key was sent."
+        return remedy + " Give it by SANKOFA_API_KEY, --api-key or Client(api_key=...); `sankofa serve` prints the file that holds it."
 
     def _remedy(self) -> str:
         if is_loopback(self.url):
             return "Is the service running? `sankofa serve` starts it; SANKOFA_URL or --url name another address."
         return "Is the address right, and the service up? It is named by SANKOFA_URL, --url or Client(url=...)."
+
+
+def _delay_seconds(number: int) -> float:
+    """How long to wait before attempt `number` + 1; not the same for all who wait."""
+    return float(min(FIRST_DELAY_SECONDS * 2**number, LONGEST_DELAY_SECONDS) * random.uniform(0.5, 1.0))
 
 
 def _reason(error: Exception) -> str:

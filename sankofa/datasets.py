@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 from sankofa.connection import Connection, Content
 from sankofa.errors import InvalidInput
+from sankofa.parts import PARTS_FROM_BYTES, Parts, send
+from sankofa.sending import shown
 
 # A file as a path, as bytes or open; a frame; or columns by name, as lists or arrays.
 Table = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any] | Any
@@ -52,45 +54,121 @@ class Datasets:
         name: str | None = None,
         missing: Literal["refuse", "allow"] = "refuse",
         idempotency_key: str | None = None,
+        progress: bool | None = None,
     ) -> Dataset:
         """Send a table and return it as the service understood it.
+
+        A file of 32 MiB or more goes in parts: a connection that breaks is taken up where it broke, and the same file sent again goes on
+        where it stands.
 
         table: the path of a file (CSV, plain or gzip, npz, npy, Parquet, a zip of class folders), such a file as bytes or open in binary
         mode, a frame of pandas or polars, or columns by name: lists or numpy arrays (rows, *item_shape) of equal length.
         name: defaults to the file's name without its endings. missing: whether an empty cell, or None, may stand for a number that is
         not there; a job then has to `impute` it.
+        progress: whether a file in parts shows how it goes; None: where that is seen, in a terminal or a notebook.
         Raises InvalidInput for what cannot be sent, InvalidRequest for a table that the service refuses.
         """
         allowing = {} if missing == "refuse" else {"missing": missing}
         if hasattr(table, "columns") and hasattr(table, "__getitem__"):
             table = {str(column): _of_frame(table[column]) for column in table.columns}
         if isinstance(table, Mapping) and table and all(_is_packable(values, missing) for values in table.values()):
-            return self._create(_npz(table), "application/x-npz", {"name": name or "columns", **allowing}, idempotency_key)
+            options = {"name": name or "columns", **allowing}
+            return self._create(_npz(table), "application/x-npz", options, idempotency_key, progress)
         if isinstance(table, Mapping):
             document = {"name": name or "columns", "columns": {column: column_list(column, values) for column, values in table.items()}}
             return self._create(json.dumps(document, allow_nan=False).encode(), "application/json", allowing, idempotency_key)
-        content: Content
+        content: bytes | Path
         if isinstance(table, bytes):
             content = table
         elif isinstance(table, str | os.PathLike):
             path = Path(table)
             name = name or re.sub(r"(\.(csv|tsv|npz|npy|parquet|zip))?(\.gz)?$", "", path.name)
-            content = _opener(path)
+            if not path.is_file():
+                raise InvalidInput(f"{path}: expected a CSV file, found {'a folder' if path.is_dir() else 'nothing'} there")
+            content = path
         else:
             content = table.read()
             if not isinstance(content, bytes):
                 raise InvalidInput(f"table: expected a file opened in binary mode, got one that reads {type(content).__name__}")
-        return self._create(content, "text/csv", {"name": name, **allowing}, idempotency_key)
+        return self._create(content, "text/csv", {"name": name, **allowing}, idempotency_key, progress)
 
     def get(self, dataset_id: str) -> Dataset:
         """The dataset with this id. Raises NotFound."""
         return Dataset.from_document(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}"))
 
-    def list(self) -> Iterator[Dataset]:
-        """Every dataset, newest first, fetched page by page."""
-        return (Dataset.from_document(document) for document in self._connection.pages("/v1/datasets"))
+    def id_of(self, data: Dataset | Table) -> str:
+        """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
+        if isinstance(data, Dataset):
+            return data.id
+        if isinstance(data, str) and data.startswith("ds_") and not os.path.exists(data):
+            return data
+        return self.upload(data).id
 
-    def _create(self, content: Content, content_type: str, params: dict[str, Any], idempotency_key: str | None) -> Dataset:
+    def list(self, *, trash: bool = False) -> Iterator[Dataset]:
+        """Every dataset, newest first, fetched page by page. trash: those in the trash, instead."""
+        found = self._connection.pages("/v1/datasets", trash="true" if trash else None)
+        return (Dataset.from_document(document) for document in found)
+
+    def trash(self, dataset_id: str) -> Dataset:
+        """Put the dataset into the trash, from where `restore` takes it until `document["purged_after"]`. Raises Conflict."""
+        response = self._connection.request("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+        return Dataset.from_document(self._connection.document(response))
+
+    def restore(self, dataset_id: str) -> Dataset:
+        """Take the dataset out of the trash."""
+        response = self._connection.request("POST", f"/v1/datasets/{quote(dataset_id, safe='')}/restore")
+        return Dataset.from_document(self._connection.document(response))
+
+    def purge(self, dataset_id: str) -> int:
+        """Delete the dataset for good; answers the bytes that frees. Raises Conflict while a job needs it."""
+        response = self._connection.request("POST", f"/v1/datasets/{quote(dataset_id, safe='')}/purge")
+        return int(self._connection.document(response)["freed_bytes"])
+
+    def uploads(self) -> Iterator[dict[str, Any]]:
+        """The files that arrive or have arrived in parts, newest first: id, bytes, received_bytes, dataset, expires_at."""
+        return self._connection.pages("/v1/uploads")
+
+    def drop_upload(self, upload_id: str) -> None:
+        """Drop an upload in parts and what has arrived of it; a dataset that was made of it stays."""
+        self._connection.request("DELETE", f"/v1/uploads/{quote(upload_id, safe='')}")
+
+    def profile(self, dataset_id: str) -> dict[str, Any]:
+        """What every column holds: `columns`, each with dtype, missing, distinct, and its `numbers` or its most frequent `values`."""
+        return dict(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}/profile"))
+
+    def audit(
+        self,
+        dataset_id: str,
+        *,
+        target: str | None = None,
+        group: str | None = None,
+        fraction: float | None = None,
+        seed: int | None = None,
+    ) -> dict[str, Any]:
+        """What in the data would teach a network wrong priorities: `findings`, the worst first.
+
+        target: the column to be learnt. group: one that names whom a row belongs to. fraction, seed: of the validation that a job will
+        have. `job.audit()` looks at a job's own. Raises InvalidRequest for a column that there is not.
+        """
+        asked = {"target": target, "group": group, "fraction": fraction, "seed": seed}
+        return dict(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}/audit", **asked))
+
+    def _create(
+        self,
+        content: bytes | Path,
+        content_type: str,
+        params: dict[str, Any],
+        idempotency_key: str | None,
+        progress: bool | None = None,
+    ) -> Dataset:
+        if content_type != "application/json" and (parts := Parts(content)).bytes >= PARTS_FROM_BYTES:
+            with shown(params.get("name") or "upload", parts.bytes, progress) as watcher:
+                upload_id = send(self._connection, parts, watcher)
+                watcher.reading()
+                return self._post(json.dumps({"upload": upload_id}).encode(), "application/json", params, idempotency_key)
+        return self._post(content if isinstance(content, bytes) else _opener(content), content_type, params, idempotency_key)
+
+    def _post(self, content: Content, content_type: str, params: dict[str, Any], idempotency_key: str | None) -> Dataset:
         response = self._connection.request(
             "POST",
             "/v1/datasets",
@@ -146,6 +224,4 @@ def column_list(name: str, values: Any) -> list[Any]:
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:
     """A function that opens the file for one attempt to send it."""
-    if not path.is_file():
-        raise InvalidInput(f"{path}: expected a CSV file, found {'a folder' if path.is_dir() else 'nothing'} there")
     return lambda: path.open("rb")

@@ -145,7 +145,7 @@ def learn(client: Client, output: Path, steps: Steps) -> dict[str, Any]:
         "rows": len(held_out),
         "right": int((predicted == digits[held_out]).sum()),
         "relative_difference": difference,
-        "result": job.result,
+        "result": job.result(),
         "job": job.id,
         "dataset": dataset.id,
         "weights": str(output.resolve()),

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 # Without a terminal, a piece of work says where it is after this long, and then every so often.
@@ -24,13 +24,24 @@ def terminal_console() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
+class Below(Progress):
+    """A progress that stands below something else."""
+
+    above: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self.above is not None:
+            yield self.above
+        yield from super().get_renderables()
+
+
 class Bar:
     """How far one piece of work is; a bar in a terminal, else a line now and then. Used in a `with`, it is gone at its end."""
 
     def __init__(self, console: Console, title: str) -> None:
         self._console = console
         self._title = title
-        self._progress: Progress | None = None
+        self._progress: Below | None = None
         self._task = TaskID(0)
         self._column = BarColumn(LONGEST_BAR)
         self._next_line_at = time.monotonic() + PLAIN_SECONDS
@@ -39,6 +50,10 @@ class Bar:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away, if it is there."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
@@ -48,8 +63,10 @@ class Bar:
         """Whether what is shown is seen moving."""
         return self._console.is_terminal
 
-    def show(self, fraction: float, text: str, *, title: str | None = None, urgent: bool = False) -> None:
-        """Show `text` at `fraction` of the work. urgent: worth a line of its own where there is no terminal."""
+    def show(
+        self, fraction: float, text: str, *, title: str | None = None, urgent: bool = False, above: RenderableType | None = None
+    ) -> None:
+        """Show `text` at `fraction` of the work. urgent: worth a line of its own where there is no terminal. above: shown there."""
         self._title = title or self._title
         if not self.is_live:
             if urgent or time.monotonic() >= self._next_line_at:
@@ -59,10 +76,11 @@ class Bar:
         title, text = self._fitted(text)
         if self._progress is None:
             columns = (TextColumn("    {task.description}", markup=False), self._column, TextColumn("{task.percentage:3.0f}%"))
-            self._progress = Progress(*columns, TextColumn("{task.fields[text]}", markup=False), console=self._console, transient=True)
+            self._progress = Below(*columns, TextColumn("{task.fields[text]}", markup=False), console=self._console, transient=True)
             self._task = self._progress.add_task(title, total=1.0, text=text)
             self._progress.update(self._task, completed=fraction)
             self._progress.start()
+        self._progress.above = above
         self._progress.update(self._task, completed=fraction, text=text, description=title, refresh=True)
 
     def _fitted(self, text: str) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 SankofaError
 ├── InvalidInput                 found wrong here, before anything was sent
-│   └── InvalidFile              bytes that are not the weights file they claim to be
+│   ├── InvalidFile              bytes that are not the weights file they claim to be
+│   └── InvalidWebhook           a request that no webhook of ours has sent
 ├── Unreachable                  no answer from the service, after retries
 ├── WaitTimeout                  (also a TimeoutError) the job had not ended in time
 ├── JobUnsuccessful              the job ended without what was asked for; .job
@@ -37,6 +38,10 @@ class InvalidInput(SankofaError):
 
 class InvalidFile(InvalidInput):
     """Bytes that are not a safetensors file, or one that is cut off or contradicts itself."""
+
+
+class InvalidWebhook(InvalidInput):
+    """A request that no webhook of ours has sent, or not lately."""
 
 
 class InstallationFault(SankofaError):

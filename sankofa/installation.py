@@ -27,6 +27,7 @@ from sankofa.supervisor import Supervisor
 
 MODULES = {
     "migrate": "service.store.migrate",
+    "copy": "service.store.copying",
     "warm": "nncore.machine",
     "api": "service.api",
     "worker": "worker",

@@ -5,33 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sankofa.connection import Connection
-from sankofa.datasets import column_list
-from sankofa.errors import InvalidInput, JobCancelled, JobFailed, WaitTimeout
+from sankofa.curve import Curve
+from sankofa.datasets import Dataset, Datasets, Table, column_list
+from sankofa.errors import JobCancelled, JobFailed, WaitTimeout
 from sankofa.events import Event, follow_events
+from sankofa.trained import Prediction, Trained
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 # How long one long poll may hang; the service cuts longer ones at 60 s.
 POLL_SECONDS = 30
 # A service that answers long polls at once is not asked more often than this.
 LEAST_POLL_SECONDS = 0.05
-
-FORMATS = {".safetensors": "safetensors", ".npz": "npz", ".json": "json", ".onnx": "onnx", ".py": "python"}
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The network's answer for each row."""
-
-    outputs: np.ndarray  # (rows, units), before any softmax or sigmoid of the loss
-    probabilities: np.ndarray | None  # (rows, classes), or (rows,) for two classes; None where the loss has none
-    labels: np.ndarray | None  # (rows,), names or integers
 
 
 class Job:
@@ -48,6 +39,11 @@ class Job:
     @property
     def id(self) -> str:
         return str(self.document["id"])
+
+    @property
+    def kind(self) -> str:
+        """What it does: train, predict, ..."""
+        return str(self.document.get("kind", "train"))
 
     @property
     def name(self) -> str | None:
@@ -86,11 +82,6 @@ class Job:
         """What the job trains, with every default written in."""
         return dict(self.document.get("spec") or {})
 
-    @property
-    def result(self) -> dict[str, Any] | None:
-        """The `best` and the `last` snapshot's step, epoch, loss, validation_loss and metrics; None before there are any."""
-        return self.document.get("result")
-
     def refresh(self) -> Job:
         """Fetch the job's state now; returns the same object."""
         self._look(wait_seconds=0)
@@ -122,6 +113,23 @@ class Job:
             raise JobCancelled(self)
         return self
 
+    def watch(self, timeout_seconds: float | None = None, *, check: bool = True) -> Job:
+        """`wait` in front of a person: the curve as it grows, in a terminal above a bar, in a notebook as a chart; else lines on stderr.
+
+        Interrupted, it ends; the job goes on. Raises as `wait` does.
+        """
+        from sankofa.progress import watch
+
+        return watch(self, timeout_seconds).wait(0, check=check)
+
+    def result(self, timeout_seconds: float | None = None) -> dict[str, Any]:
+        """What came out, after waiting for it: the `best` and the `last` snapshot's step, epoch, loss, validation_loss and metrics.
+
+        Each is None where there is none. `test`: rows, loss and metrics of the rows that were kept for the end, where there are any.
+        Raises as `wait` does.
+        """
+        return dict(self.wait(timeout_seconds).document.get("result") or {"best": None, "last": None})
+
     def cancel(self) -> Job:
         """Ask for the end of the job, keeping nothing of its work. Raises Conflict when it has ended otherwise."""
         return self._ask("cancel")
@@ -147,11 +155,20 @@ class Job:
         return self
 
     def metrics(self, after_step: int | None = None, max_points: int | None = None) -> list[dict[str, Any]]:
-        """One entry per report: step, epoch, loss, validation_loss, metrics.
+        """One entry per report: step, epoch, epoch_ended, loss, recent_loss, validation_loss, metrics.
 
         max_points: no more than so many, evenly spaced over all there are.
         """
         return list(self._connection.pages(f"/v1/jobs/{self.id}/metrics", after_step=after_step, max_points=max_points))
+
+    def curve(self, max_points: int = 1000) -> Curve:
+        """How it learns: loss and metrics, report after report, of at most so many, evenly spaced. Printed, it is drawn."""
+        return Curve.of(self.metrics(max_points=max_points))
+
+    def log(self) -> list[Event]:
+        """What happened to the job until now, oldest first; `events` goes on with what happens."""
+        found = self._connection.pages(f"/v1/jobs/{self.id}/events")
+        return [Event(event["type"], event["data"], event["at"], str(event["seq"])) for event in found]
 
     def events(self, after: str | None = None) -> Iterator[Event]:
         """What happened to the job, and what happens, until its end. A broken stream is taken up where it broke.
@@ -164,67 +181,137 @@ class Job:
         """The saved parameters: step, epoch, best, last, loss, metrics, bytes."""
         return list(self._connection.pages(f"/v1/jobs/{self.id}/snapshots"))
 
+    def history(self) -> dict[str, Any]:
+        """Where its time went: `seconds` in each state, `claims`, how often a worker was `lost`, and every stay in `data`.
+
+        Of a job of more than a thousand stays `data` holds the first thousand.
+        """
+        return dict(self._connection.get(f"/v1/jobs/{self.id}/history"))
+
+    def delete(self) -> int:
+        """Delete the job, which must have ended, with all it left; answers the bytes that frees. Raises Conflict."""
+        response = self._connection.request("DELETE", f"/v1/jobs/{self.id}")
+        return int(self._connection.document(response)["freed_bytes"])
+
+    def audit(self, group: str | None = None) -> dict[str, Any]:
+        """What in its data would teach it wrong priorities, with its own target and split: `findings`, the worst first.
+
+        group: a column that names whom a row belongs to; else the job's.
+        """
+        return dict(self._connection.get(f"/v1/jobs/{self.id}/audit", group=group))
+
     def split(self) -> dict[str, Any]:
-        """`training_rows`: how many rows it is trained on; `validation_rows`: the numbers of those it never is."""
+        """`training_rows`: how many rows it is trained on; `validation_rows`, `test_rows`: the numbers of those it never is."""
         return dict(self._connection.get(f"/v1/jobs/{self.id}/split"))
+
+    def assessment(self) -> dict[str, Any]:
+        """What the best parameters are worth: `parts` by class and by group, `influences` of the inputs, `findings` about the data.
+
+        Raises Conflict before the job has ended, and where it has none.
+        """
+        return dict(self._connection.get(f"/v1/jobs/{self.id}/assessment"))
+
+    def card(self, snapshot: str | int = "best") -> dict[str, Any]:
+        """What the network is, what it was trained on and is worth, its known limits: a model card. Raises Conflict while there is none."""
+        return self.trained(snapshot).card()
+
+    def card_text(self, snapshot: str | int = "best") -> str:
+        """The same as Markdown."""
+        return self.trained(snapshot).card_text()
 
     def weights(self, snapshot: str | int = "best") -> dict[str, np.ndarray]:
         """The trained parameters by name ("0.weight" (out, in), "0.bias", ...), as a torch.nn.Sequential would name them.
 
         snapshot: "best", "last" or a step of `snapshots()`. Raises Conflict while there is none.
         """
-        from sankofa.tensors import read_safetensors
+        return self.trained(snapshot).weights()
 
-        return read_safetensors(self.weights_file(snapshot=snapshot))
+    def to_torch(self, snapshot: str | int = "best", *, preprocessing: bool = True) -> torch.nn.Sequential:
+        """The trained network as a torch.nn.Module with its weights, in use; `.train()` lets it learn on. Needs PyTorch.
+
+        It answers what `predict` calls `outputs`. preprocessing: whether the job's fitted steps stand around it, so that it takes inputs
+        as they were uploaded, several columns side by side; without them its parameters are named as in `weights`.
+        Raises InvalidInput where torch is not installed or has no equal.
+        """
+        from sankofa.in_torch import torch_module
+
+        return torch_module(self.weights_file(snapshot=snapshot), preprocessing=preprocessing)
 
     def weights_file(self, format: str = "safetensors", snapshot: str | int = "best") -> bytes:
         """The file of the trained parameters: safetensors, npz, json, onnx or python."""
-        return self._connection.request("GET", self._weights_path, params={"format": format, "snapshot": snapshot}).content
+        return self.trained(snapshot).file(format)
 
     def download(self, path: str | os.PathLike[str], format: str | None = None, snapshot: str | int = "best") -> Path:
         """Write the trained parameters to a file; returns its path. The file appears whole or not at all.
 
         format: safetensors, npz, json, onnx or python; else what the path's ending says.
         """
-        target = Path(path)
-        if format is None and target.suffix not in FORMATS:
-            raise InvalidInput(f"{target}: expected a file name that ends in {', '.join(FORMATS)}, or a format; got {target.suffix!r}")
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with (
-                self._connection.download(self._weights_path, format=format or FORMATS[target.suffix], snapshot=snapshot) as response,
-                part.open("wb") as file,
-            ):
-                for chunk in response.iter_bytes(1 << 20):
-                    file.write(chunk)
-            part.replace(target)
-        except OSError as error:
-            raise InvalidInput(f"{target}: cannot be written ({error.strerror})") from error
-        finally:
-            part.unlink(missing_ok=True)
-        return target
+        return self.trained(snapshot).download(path, format)
 
-    def predict(self, inputs: Mapping[str, Any] | Sequence[Any] | np.ndarray, snapshot: str | int = "best") -> Prediction:
-        """What the trained network answers for `inputs`: columns by name, or rows in the order of `spec["inputs"]`."""
+    def predict(self, inputs: Mapping[str, Any] | Sequence[Any] | np.ndarray | Dataset, snapshot: str | int = "best") -> Prediction:
+        """What the trained network answers for `inputs`: columns by name, rows in the order of `spec["inputs"]`, or a dataset.
+
+        For many rows `predict_all` makes a job of it.
+        """
+        return self.trained(snapshot).predict(inputs)
+
+    def trained(self, snapshot: str | int = "best") -> Trained:
+        """What it has learned, for use. snapshot: "best", "last" or a step of `snapshots()`."""
+        return Trained(self._connection, f"/v1/jobs/{self.id}", snapshot=snapshot)
+
+    def predict_all(self, data: Dataset | Table | None = None, snapshot: str | int = "best", **options: Any) -> Job:
+        """Queue a job that answers for every row of `data` (without: of what the network was trained on), and return it.
+
+        data: a Dataset, the id of one, or what `datasets.upload` takes. options: name, tags, priority. When it has ended, its
+        `predictions()` are the answers.
+        """
+        body = {"dataset": None if data is None else Datasets(self._connection).id_of(data), "snapshot": str(snapshot), **options}
+        response = self._connection.request("POST", f"/v1/jobs/{self.id}/predictions", body=body)
+        return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
+
+    def predictions(self) -> Prediction:
+        """The answers of a job that `predict_all` made, a row for each of its dataset; so far, while it goes on. Raises Conflict."""
+        import io
+
         import numpy as np
 
-        sent: object
-        if isinstance(inputs, Mapping):
-            sent = {name: column_list(name, values) for name, values in inputs.items()}
-        else:
-            sent = column_list("inputs", inputs)
-        response = self._connection.request("POST", f"/v1/jobs/{self.id}/predict", params={"snapshot": snapshot}, body={"inputs": sent})
-        answer = self._connection.document(response)
-        probabilities, labels = answer.get("probabilities"), answer.get("labels")
-        return Prediction(
-            np.asarray(answer["outputs"], dtype=np.float64),
-            None if probabilities is None else np.asarray(probabilities, dtype=np.float64),
-            None if labels is None else np.asarray(labels),
-        )
+        with np.load(io.BytesIO(self.predictions_file("npz")), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        classes = found.get("classes")
+        known = None if classes is None else classes.tolist()
+        return Prediction(found["outputs"], found.get("probabilities"), found.get("labels"), known)
 
-    @property
-    def _weights_path(self) -> str:
-        return f"/v1/jobs/{self.id}/weights"
+    def predictions_file(self, format: str = "csv") -> bytes:
+        """The same as a file: csv or npz."""
+        return self._connection.request("GET", f"/v1/jobs/{self.id}/predictions", params={"format": format}).content
+
+    def explain(
+        self,
+        type: str,
+        *,
+        data: Dataset | Table | None = None,
+        snapshot: str | int = "best",
+        run: str = "auto",
+        timeout_seconds: float | None = None,
+        **question: Any,
+    ) -> dict[str, Any]:
+        """What the trained network says to a question; where that takes long, a job answers it, which is waited for.
+
+        type: permutation_importance, input_gradients, layer_activations, maximal_input, loss_line, loss_plane or gradient_check. question:
+        what it takes, see docs/explain.md. data: of what is asked of rows, as in `predict_all`. run: "auto", "now" or "job".
+        Raises InvalidRequest, WaitTimeout, JobFailed.
+        """
+        if isinstance(inputs := question.get("inputs"), Mapping):
+            question["inputs"] = {name: column_list(name, values) for name, values in inputs.items()}
+        body: dict[str, Any] = {"explain": {"type": type, **question}, "snapshot": str(snapshot), "run": run}
+        if data is not None:
+            body["dataset"] = Datasets(self._connection).id_of(data)
+        response = self._connection.request("POST", f"/v1/jobs/{self.id}/explain", body=body)
+        document = self._connection.document(response)
+        if response.status_code == 200:
+            return dict(document)
+        job = Job(self._connection, document, response.headers.get("etag")).wait(timeout_seconds)
+        return dict(self._connection.get(f"/v1/jobs/{job.id}/explanation"))
 
     def _look(self, wait_seconds: float) -> bool:
         """Fetch the job, hanging up to `wait_seconds` for a change; whether it is another than before."""

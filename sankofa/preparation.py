@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
+from typing import Any
 
 from sankofa.display import Steps
+from sankofa.errors import InstallationFault
 from sankofa.installation import Installation
 from sankofa.process import run_to_end
 
+COPY_VARIABLE = "SANKOFA_COPY_TO"  # not an argument: those are shown to every user of the machine, and the URL may hold a password
 LOADING_SECONDS = 1.0  # what was compiled before is loaded in less
 
 
@@ -21,6 +25,27 @@ def migrate(installation: Installation, steps: Steps) -> None:
 
     with steps.step("prepare the database"):
         run_to_end(installation.part("migrate"), on_line)
+
+
+def copy(installation: Installation, steps: Steps, url: str, *, with_damaged: bool) -> dict[str, Any]:
+    """Copy the database to the one at `url`; what was copied. Raises InstallationFault, and then nothing was."""
+    part = installation.part("copy", *(["--with-damaged"] if with_damaged else []))
+    copied: dict[str, Any] = {}
+    with steps.step("copy the database") as step:
+
+        def on_line(name: str, line: str) -> None:
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # a line of the log
+                said = json.loads(line)
+                if "copied" in said:
+                    copied.update(said["copied"])
+                    return
+                step.bar.show(said["done"] / said["total"], f"{said['done']:,} of {said['total']:,}", title=said["doing"])
+
+        run_to_end(replace(part, environment={**part.environment, COPY_VARIABLE: url}), on_line)
+        if not copied:
+            raise InstallationFault("copy ended without saying what it has copied")
+        step.note = f"{sum(copied['rows'].values()):,} rows, {copied['blobs']:,} blobs of {copied['blob_bytes']:,} bytes, all compared"
+    return copied
 
 
 def compile_kernels(installation: Installation, steps: Steps, *, only_usual: bool = False) -> None:

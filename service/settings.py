@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 PREFIX = "SANKOFA_"
-# Read by others than `Settings`: the client's address, where nncore keeps compiled kernels, and who supervises this process.
-FOREIGN_NAMES = {"SANKOFA_URL", "SANKOFA_CACHE_DIR", "SANKOFA_PARENT_PID"}
+# Read by others than `Settings`: the client's address, where nncore keeps compiled kernels, who supervises this process, and where an
+# installation is copied to.
+FOREIGN_NAMES = {"SANKOFA_URL", "SANKOFA_PROFILE", "SANKOFA_CACHE_DIR", "SANKOFA_PARENT_PID", "SANKOFA_COPY_TO"}
 
 DATABASE_SCHEMES = ("sqlite", "postgresql+psycopg", "postgresql", "postgres")
 BROKER_SCHEMES = ("filesystem", "redis", "rediss", "amqp", "amqps")
@@ -88,12 +89,21 @@ class Settings(BaseModel):
     checkpoint_share: float = Field(0.03, gt=0, le=1, description="Largest part of the time that checkpoints may take.")
     checkpoint_retention_seconds: Seconds = Field(7 * 86400, description="How long the checkpoints of an ended job are kept.")
     trash_retention_seconds: Seconds = Field(30 * 86400, description="How long a dataset stays in the trash before it is deleted for good.")
+    upload_retention_seconds: Seconds = Field(
+        86400, description="How long an upload in parts waits for its next part before it is dropped."
+    )
     reaper_seconds: Seconds = Field(5, description="How often the reaper looks for expired leases.")
     max_losses: Count = Field(5, description="How often in a row a job may be lost before it fails as worker_lost.")
     wake_expiry_seconds: Seconds = Field(60, description="A wake older than this is dropped.")
     shutdown_seconds: Seconds = Field(20, description="How long a stopping worker may take to checkpoint and release its jobs.")
     idempotency_seconds: Seconds = Field(86400, description="How long an Idempotency-Key is remembered.")
     audit_retention_seconds: Seconds = Field(366 * 86400, description="How long entries of the audit log are kept.")
+
+    webhook_private: bool = Field(
+        False, description="Webhooks may go to private and loopback addresses, and by plain http: for a closed network."
+    )
+    webhook_timeout_seconds: Seconds = Field(10, description="How long a webhook's receiver may take for its whole answer.")
+    webhook_retention_seconds: Seconds = Field(7 * 86400, description="How long deliveries that ended are kept.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:

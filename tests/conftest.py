@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +25,14 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 
-from service.store import migrate
+from service.store import audit, migrate
 from service.store.database import Store
 from service.store.models import Base, Installation, Tenant
 
 TEST_VARIABLES = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SANKOFA_TEST_")}
 for _name in [name for name in os.environ if name.startswith("SANKOFA_") and name != "SANKOFA_CACHE_DIR"]:
     del os.environ[_name]  # no test depends on the installation of whoever runs it, nor does a process it starts
+os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir()) / "sankofa-tests-know-no-configuration")
 
 WANTING = ("no ", "could not import ")  # how the reason begins when a test is skipped for want of a service or a package
 
@@ -57,6 +59,12 @@ def _judged(report: pytest.TestReport | pytest.CollectReport) -> pytest.TestRepo
             report.outcome = "failed"
             report.longrepr = f"SANKOFA_TEST_STRICT: this test must not be skipped ({reason})"
     return report
+
+
+@pytest.fixture(autouse=True)
+def nobody_acts() -> None:
+    """What a test changes is not put down to the key of the test before it."""
+    audit.acts(None)
 
 
 @pytest.fixture(scope="session")

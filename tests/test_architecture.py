@@ -59,5 +59,5 @@ def test_the_migrations_make_what_the_models_declare(store):
 
 
 def test_there_is_one_newest_migration(store):
-    assert len(migrate._wanted()) == 1
+    assert len(migrate.newest_revisions()) == 1
     assert migrate.is_current(store)

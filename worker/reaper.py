@@ -1,4 +1,4 @@
-"""`python -m worker.reaper`: ends expired leases, wakes workers while jobs wait, and removes what nobody needs any more.
+"""`python -m worker.reaper`: ends expired leases, wakes workers while jobs wait, sends webhooks, and removes what nobody needs any more.
 
 Everything it does is an idempotent update: several reapers do no harm, and one that was killed is missed for seconds.
 """
@@ -15,9 +15,10 @@ from service import log
 from service.parent import exit_with_parent
 from service.queue import Waker, make_app
 from service.settings import Settings
-from service.store import audit, blobs, checkpoints, idempotency, migrate, rate_buckets, reaping, trash, workers
+from service.store import audit, blobs, checkpoints, deliveries, idempotency, migrate, rate_buckets, reaping, trash, uploads, workers
 from service.store.database import Store
 from service.store.errors import StoreError
+from worker.sender import Sender
 
 CLEAN_SECONDS = 600.0
 
@@ -35,7 +36,10 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     store = Store(settings.database)
     if migrate.wait_until_current(store, ended):
+        sender = Sender(settings)
+        sender.start()
         run(store, Waker(make_app(settings), settings.wake_expiry_seconds), settings, ended)
+        sender.end()
 
 
 def run(store: Store, waker: Waker, settings: Settings, ended: threading.Event) -> None:
@@ -63,11 +67,13 @@ def reap_round(store: Store, waker: Waker, settings: Settings) -> None:
 
 
 def clean(store: Store, settings: Settings) -> None:
-    """Remove what nobody needs: old idempotency keys, checkpoints, trash and audit entries, unnamed bytes, unused disk."""
+    """Remove what nobody needs: old idempotency keys, checkpoints, uploads, audit entries and deliveries, trash, unnamed bytes, disk."""
     idempotency.remove_expired(store, settings.idempotency_seconds)
     checkpoints.remove_old(store, settings.checkpoint_retention_seconds)
     trash.purge_old(store, settings.trash_retention_seconds)
+    uploads.remove_expired(store, settings.upload_retention_seconds)
     audit.remove_old(store, settings.audit_retention_seconds)
+    deliveries.remove_old(store, settings.webhook_retention_seconds)
     rate_buckets.remove_full(store)
     blobs.remove_orphans(store)
     store.give_back_pages()

@@ -5,41 +5,54 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 from nncore.checkpoint import Snapshot
 from nncore.report import Report
-from nncore.trainer import Trainer
 from service.store.claims import Metric, Progress
 
-MOST_METRICS = 2000  # rows of a job; with more epochs, every n-th is kept, and the last
+MOST_METRICS = 2000  # rows of epochs of a job; with more epochs, every n-th is kept, and the last
 FLUSH_SECONDS = 0.5
 RATES = 32  # of the last writes, from which it is told how long the rest may take
 
 
-class Recorder:
-    """Collects a trainer's reports between two writes to the store."""
+class Counted(Protocol):
+    """Something that goes on step by step: a trainer, for one."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._every_epochs = math.ceil(trainer.epochs / MOST_METRICS)
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+
+class Recorder:
+    """Collects what is reported between two writes to the store."""
+
+    def __init__(self, work: Counted, most_metrics: int = MOST_METRICS) -> None:
+        self._work = work
+        self._every_epochs = math.ceil(work.epochs / most_metrics)
         self._waiting: list[Metric] = []
         self._values: dict[str, Any] = {}
         self._rates: deque[float] = deque(maxlen=RATES)
-        self._step = trainer.step
+        self._step = work.step
         self._since = self._read_at = time.monotonic()
 
     def add(self, report: Report) -> None:
         """Keep what the report says of its epoch, and how far the job is."""
         values = reported(report)
-        self._values = (
-            {**self._values, **values}
-            if report.epoch_ended
-            else {**self._values, "loss": values["loss"], "learning_rate": values["learning_rate"]}
-        )
-        if report.epoch_ended and (report.epoch % self._every_epochs == 0 or self._trainer.finished):
-            del values["tables"]  # the job tells those of its newest report, its snapshots their own
-            self._waiting.append(Metric(report.step, report.epoch, values))
+        news = ("loss", "validation_loss", "metrics", "tables", "learning_rate") if report.epoch_ended else ("loss", "learning_rate")
+        self._values |= {name: values[name] for name in news}
+        kept = report.epoch_ended and (report.epoch % self._every_epochs == 0 or self._work.finished)
+        if kept or report.recent_loss is not None:
+            told = {name: value for name, value in values.items() if name != "tables"}  # the job and its snapshots tell those
+            self._waiting.append(Metric(report.step, report.epoch, told))
 
     @property
     def due(self) -> bool:
@@ -48,25 +61,25 @@ class Recorder:
 
     def waiting(self) -> tuple[Progress, list[Metric]]:
         """What is to be written now. Once it is, call `written`."""
-        self._read_at, steps = time.monotonic(), self._trainer.step - self._step
+        self._read_at, steps = time.monotonic(), self._work.step - self._step
         seconds = self._read_at - self._since
         if steps and seconds > 0:
             self._values["steps_per_second"] = round(steps / seconds, 3)
             rates = sorted([*self._rates, steps / seconds])
             self._values["median_rate"], self._values["slow_rate"] = (round(rates[len(rates) // part], 6) for part in (2, 10))
-        return Progress(self._trainer.step, self._trainer.epoch, dict(self._values), seconds), list(self._waiting)
+        return Progress(self._work.step, self._work.epoch, dict(self._values), seconds), list(self._waiting)
 
     def written(self) -> None:
         """The next write speaks of what comes after the last `waiting`."""
         self._waiting.clear()
-        steps, seconds = self._trainer.step - self._step, self._read_at - self._since
+        steps, seconds = self._work.step - self._step, self._read_at - self._since
         if steps and seconds > 0:
             self._rates.append(steps / seconds)
-        self._since, self._step = self._read_at, self._trainer.step
+        self._since, self._step = self._read_at, self._work.step
 
     def resume(self) -> None:
         """Start the clock again: the trainer was put aside since the last write."""
-        self._since, self._step = time.monotonic(), self._trainer.step
+        self._since, self._step = time.monotonic(), self._work.step
 
 
 def reported(found: Report | Snapshot) -> dict[str, Any]:
@@ -74,7 +87,12 @@ def reported(found: Report | Snapshot) -> dict[str, Any]:
     metrics = {name: _finite(value) for name, value in found.metrics.items()}
     found_rate = found.learning_rate if isinstance(found, Report) else None
     losses = {"loss": _finite(found.loss), "validation_loss": _finite(found.validation_loss)}
-    return {**losses, "metrics": metrics, "tables": found.tables, "learning_rate": found_rate}
+    told = {**losses, "metrics": metrics, "tables": found.tables, "learning_rate": found_rate}
+    if isinstance(found, Report) and found.recent_loss is not None:
+        told |= {"recent_loss": _finite(found.recent_loss), "epoch_ended": found.epoch_ended}
+    if isinstance(found, Report) and found.diagnostics is not None:
+        told |= {"diagnostics": found.diagnostics}
+    return told
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,35 +1,36 @@
 """A slice: what one job gets of a turn.
 
-Open the data, restore the newest checkpoint or start, train in compiled calls of about 0.2 s, and look up between them:
+Open the data, restore the newest checkpoint or start, work in pieces of about 0.2 s, and look up between them:
 is the lease still mine, is a pause, stop or cancel asked for, does this worker stop, is the turn over, does a newcomer wait?
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import TypeVar
 
 import structlog
 
-from nncore import checkpoint, formats
-from nncore.checkpoint import Snapshot
+from nncore import checkpoint
 from nncore.data import TrainingData
 from nncore.errors import CheckpointMismatch, Diverged, InvalidData, InvalidFile
+from nncore.learning_rates import with_found_rate
 from nncore.machine import warm
+from nncore.machine.kernels import Kernel
 from nncore.spec import ResolvedSpec
-from nncore.trainer import Trainer, program_of
+from service.kinds import Kind
 from service.settings import Settings
 from service.store import blobs, checkpoints, claims, datasets
-from service.store.claims import Ending, NewSnapshot
+from service.store.claims import Ending, Progress
 from service.store.database import Store
 from service.store.errors import LostClaim, StorageFull, StoreBusy
 from service.store.states import Outcome, State
+from worker import explaining, predicting, training
 from worker.dataset_cache import DamagedDataset, open_table
 from worker.lease import Lease
-from worker.recorder import Recorder, reported
+from worker.work import CancelAsked, Left, Work, Written
 
 LOOK_SECONDS = 0.5  # between two looks at the job's row
 COMPILING_SECONDS = 1.0  # loading kernels never takes so long
@@ -39,24 +40,8 @@ Result = TypeVar("Result")
 logger = structlog.get_logger(__name__)
 
 
-@dataclass
-class Training:
-    """A trainer under way, and what is known of its last checkpoint."""
-
-    trainer: Trainer
-    recorder: Recorder
-    saved_step: int
-    saved_at: float
-    save_seconds: float = 0.0
-
-    def save_is_due(self, settings: Settings) -> bool:
-        """Whether to write a checkpoint now: every few seconds, but never for more than a small share of the time."""
-        pause = max(settings.checkpoint_seconds, self.save_seconds / settings.checkpoint_share)
-        return time.monotonic() - self.saved_at >= pause
-
-
-class CancelAsked(Exception):
-    """The job was cancelled while its bytes were being written."""
+class Interrupted(Exception):
+    """The job was asked to pause, stop or cancel before its first step."""
 
 
 class Slice:
@@ -71,73 +56,115 @@ class Slice:
         self._must_leave = must_leave
         self._began_at = self._looked_at = time.monotonic()
 
-    def run(self, training: Training | None) -> Training | None:
-        """Work on the job; answer its training if it was released with steps left, so that the next slice may go on with it.
+    def run(self, work: Work | None) -> Work | None:
+        """Work on the job; answer it if it was released with steps left, so that the next slice may go on with it.
 
-        training: the same job's, from the slice before, if nobody else had the job since.
+        work: the same job's, from the slice before, if nobody else had the job since.
         Raises LostClaim when the job is not ours any more: everything is dropped.
         """
         try:
-            if training is None:
-                training = self._begin()
+            if work is None:
+                work = self._begin()
             else:
-                training.recorder.resume()
-            outcome = self._train(training)
+                work.recorder.resume()
+            outcome = self._go_on(work)
             if outcome is None:
-                return self._release(training)
-            self._finish(outcome, training)
+                return self._release(work)
+            self._finish(outcome, work)
         except CancelAsked:
-            self._finish(Outcome.CANCELLED, training)
+            self._finish(Outcome.CANCELLED, work)
+        except Interrupted:
+            seconds = time.monotonic() - self._began_at
+            self._insist(lambda: claims.release(self._store, self._claim, Progress(self._claim.step, 0, {}, seconds)))
         except Diverged as error:
-            self._finish(Outcome.FAILED, training, ("diverged", str(error)))
+            self._finish(Outcome.FAILED, work, ("diverged", str(error)))
         except (InvalidData, InvalidFile, DamagedDataset) as error:
             self._finish(Outcome.FAILED, None, ("invalid_data", str(error)))
         except MemoryError:
             self._finish(Outcome.FAILED, None, ("out_of_memory", "The worker had not enough memory for this job."))
         return None
 
-    def _begin(self) -> Training:
-        """A trainer where the job stands: at its newest checkpoint, or at the beginning."""
+    def _begin(self) -> Work:
+        """The work where the job stands: at its newest checkpoint, or at the beginning."""
         claim = self._claim
         dataset = datasets.get(self._store, claim.tenant_id, claim.dataset_id)
         table = open_table(self._store, self._settings.cache_dir, dataset, self._settings.cache_bytes, self._lease.moved)
-        spec = ResolvedSpec.model_validate(claim.spec)
-        self._compile(spec)
-        trainer = Trainer(spec, TrainingData.prepare(spec, table))
+        work: Work
+        if claim.kind == Kind.PREDICT:
+            work = predicting.begin(claim, table, self._compile, self._network)
+        elif claim.kind == Kind.EXPLAIN:
+            work = explaining.begin(claim, table, self._compile, self._network)
+        else:
+            work = training.begin(claim, table, self._compile, self._settled, self._newest)
         if claim.slices > 1 or claim.parent is not None:
-            self._restore(trainer)
+            self._restore(work)
         self._lease.moved()
-        return Training(trainer, Recorder(trainer), saved_step=trainer.step, saved_at=time.monotonic())
+        work.recorder.resume()
+        work.saved_step, work.saved_at = work.step, time.monotonic()
+        return work
 
-    def _compile(self, spec: ResolvedSpec) -> None:
+    def _newest(self) -> bytes | None:
+        """The newest checkpoint of the job."""
+        found = checkpoints.newest(self._store, self._claim.job_id)
+        return None if found is None else found[2]
+
+    def _network(self) -> bytes:
+        """The file of the network that the job was accepted with."""
+        found = checkpoints.newest(self._store, self._claim.job_id, until=0)
+        if found is None:
+            raise InvalidFile("the network that this job was accepted with is damaged in the store")
+        return found[2]
+
+    def _compile(self, dtype: str, kernels: Iterable[Kernel]) -> None:
         """Load the kernels; those that nobody has compiled yet are compiled, before the job's clock starts, and an event says so."""
         with self._lease.patient():
-            seconds = warm(spec.dtype, program_of(spec).kernels())
+            seconds = warm(dtype, kernels)
         if seconds > COMPILING_SECONDS:
             self._insist(lambda: claims.note(self._store, self._claim, "kernels_compiled", {"seconds": round(seconds, 3)}))
 
-    def _restore(self, trainer: Trainer) -> None:
+    def _settled(self, spec: ResolvedSpec, data: TrainingData) -> ResolvedSpec:
+        """The spec with its learning rate found, and written down: whoever has the job next has it. Raises LostClaim, Interrupted."""
+        started, learned = time.monotonic(), None
+        newest = checkpoints.newest(self._store, self._claim.job_id)
+        if newest is not None:  # the parameters of its parent
+            learned = checkpoint.decode(newest[2])["parameters"]
+        spec = with_found_rate(spec, data, learned, self._look_up_early)
+        rate = {"learning_rate": spec.optimizer.rate}
+        content, seconds = spec.model_dump(mode="json"), time.monotonic() - started
+        self._insist(lambda: claims.settle(self._store, self._claim, content, rate, seconds))
+        return spec
+
+    def _look_up_early(self) -> None:
+        """Between two steps that find something out. Raises LostClaim, and Interrupted where something is asked of the job."""
+        self._lease.moved()
+        if not self._lease.held:
+            raise LostClaim(self._claim.job_id)
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS and self._look()[0] is not State.RUNNING:
+            raise Interrupted
+
+    def _restore(self, work: Work) -> None:
         newest, parent = checkpoints.newest(self._store, self._claim.job_id), self._claim.parent
         if newest is None and parent is not None and parent["from_checkpoint"] is not None:
             raise InvalidFile("what this job goes on from is damaged in the store")
         if newest is not None:
-            _, _, data = newest
+            step, _, state = newest
             try:
-                trainer.restore(checkpoint.decode(data))
+                work.restore(step, state)
             except (CheckpointMismatch, InvalidFile) as error:  # written by another version of ours
                 if parent is not None:
                     raise InvalidFile(f"what this job goes on from cannot be used: {error}") from error
                 logger.warning("the checkpoint cannot be used, the job starts again", error=str(error))
-        self._insist(lambda: claims.rewind(self._store, self._claim, trainer.step, trainer.epoch))
+        self._insist(lambda: claims.rewind(self._store, self._claim, work.step, work.epoch))
 
-    def _train(self, training: Training) -> Outcome | None:
-        """Train until the job is done, or what was asked of it is known, or it is time to leave (None)."""
-        for report in training.trainer.run(self._settings.call_seconds):
+    def _go_on(self, work: Work) -> Outcome | None:
+        """Work until the job is done, or what was asked of it is known, or it is time to leave (None)."""
+        for report in work.run(self._settings.call_seconds):
             self._lease.moved()
-            training.recorder.add(report)
+            if report is not None:
+                work.recorder.add(report)
             if not self._lease.held:
                 raise LostClaim(self._claim.job_id)
-            if training.trainer.finished:
+            if work.finished:
                 break
             if self._must_leave():
                 return None
@@ -149,7 +176,7 @@ class Slice:
                     return Outcome.CANCELLED
                 if state is State.PAUSING or newcomer_waits:
                     return None
-                self._write_on_the_way(training)
+                self._write_on_the_way(work)
         return Outcome.SUCCEEDED
 
     def _look(self) -> tuple[State, bool]:
@@ -172,64 +199,53 @@ class Slice:
         if time.monotonic() - self._looked_at >= LOOK_SECONDS and self._look()[0] is State.CANCELLING:
             raise CancelAsked
 
-    def _write_on_the_way(self, training: Training) -> None:
+    def _write_on_the_way(self, work: Work) -> None:
         """Metrics and checkpoint, if they are due. What the database does not take now is written later."""
         try:
-            if training.recorder.due:
-                claims.record(self._store, self._claim, *training.recorder.waiting())
-                training.recorder.written()
-            if training.save_is_due(self._settings):
-                self._save(training)
+            saving = work.save_is_due(self._settings)
+            if work.recorder.due or saving:  # what was reported before a checkpoint is not reported again behind it
+                claims.record(self._store, self._claim, *work.recorder.waiting())
+                work.recorder.written()
+            if saving:
+                self._save(work)
         except (StoreBusy, StorageFull) as error:
             logger.warning("not written now, tried again later", error=str(error))
 
-    def _save(self, training: Training) -> None:
+    def _save(self, work: Work) -> None:
         started = time.monotonic()
-        trainer = training.trainer
-        checkpoints.save(self._store, self._claim, trainer.step, trainer.epoch, checkpoint.encode(trainer.state()), self._look_up)
-        training.saved_step, training.saved_at = trainer.step, time.monotonic()
-        training.save_seconds = training.saved_at - started
+        checkpoints.save(self._store, self._claim, work.step, work.epoch, work.state(), self._look_up)
+        work.saved_step, work.saved_at = work.step, time.monotonic()
+        work.save_seconds = work.saved_at - started
 
-    def _release(self, training: Training) -> Training | None:
-        """Save a checkpoint and give the job back; answer its training if the job stays in the queue."""
-        if training.saved_step != training.trainer.step:
-            self._insist(lambda: self._save(training))
-        state = self._insist(lambda: claims.release(self._store, self._claim, *training.recorder.waiting()))
-        training.recorder.written()
-        logger.info("released", state=state, step=training.trainer.step)
-        return training if state is State.QUEUED else None
+    def _release(self, work: Work) -> Work | None:
+        """Save a checkpoint and give the job back; answer its work if the job stays in the queue."""
+        if work.saved_step != work.step:
+            self._insist(lambda: self._save(work))
+        state = self._insist(lambda: claims.release(self._store, self._claim, *work.recorder.waiting()))
+        work.recorder.written()
+        logger.info("released", state=state, step=work.step)
+        return work if state is State.QUEUED else None
 
-    def _finish(self, outcome: Outcome, training: Training | None, reason: tuple[str, str] | None = None) -> None:
-        """End the job: first the snapshots' bytes, which nothing names yet, then all the rest at once."""
+    def _finish(self, outcome: Outcome, work: Work | None, reason: tuple[str, str] | None = None) -> None:
+        """End the job: first the bytes of what it leaves, which nothing names yet, then all the rest at once."""
         try:
-            snapshots = [] if training is None or outcome is Outcome.CANCELLED else self._snapshots(training.trainer)
+            left = Left() if work is None or outcome is Outcome.CANCELLED else work.left(self._write, self._look_up)
         except CancelAsked:
-            snapshots = []
-        progress, metrics = (None, []) if training is None else training.recorder.waiting()
-        ending = Ending(outcome, snapshots, reason)
+            left = Left()
+        progress, metrics = (None, []) if work is None else work.recorder.waiting()
+        ending = Ending(outcome, left.snapshots, reason, left.files, left.assessment)
         state = self._insist(lambda: claims.finish(self._store, self._claim, ending, progress, metrics))
         logger.info("finished", state=state, reason=reason and reason[0])
 
-    def _snapshots(self, trainer: Trainer) -> list[NewSnapshot]:
-        """The best and the last parameters, written as blobs; one snapshot where both are of the same step."""
-        state = trainer.state()
-        best, last = (checkpoint.artifact_from(trainer.spec, state, which) for which in ("best", "last"))
-        if best.step == last.step:
-            return [self._snapshot(best, is_best=True, is_last=True)]
-        return [self._snapshot(best, is_best=True, is_last=False), self._snapshot(last, is_best=False, is_last=True)]
-
-    def _snapshot(self, found: Snapshot, *, is_best: bool, is_last: bool) -> NewSnapshot:
-        data = formats.write(found.artifact, "safetensors")
-        return NewSnapshot(
-            step=found.step,
-            epoch=found.epoch,
-            best=is_best,
-            last=is_last,
-            digest=sha256(data).hexdigest(),
-            bytes=len(data),
-            values=reported(found),
-            blob_id=self._insist(lambda: blobs.write(self._store, [data], self._look_up)),
-        )
+    def _write(self, pieces: Iterable[bytes]) -> Written:
+        """Write a blob. Its bytes are kept meanwhile, for another try."""
+        held, digest = [], sha256()
+        for piece in pieces:
+            self._look_up()
+            held.append(piece)
+            digest.update(piece)
+        blob_id = self._insist(lambda: blobs.write(self._store, held, self._look_up))
+        return Written(blob_id, digest.hexdigest(), sum(map(len, held)))
 
     def _insist(self, write: Callable[[], Result]) -> Result:
         """The answer of `write`, tried again while the database does not take it and the lease is held."""

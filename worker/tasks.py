@@ -19,7 +19,7 @@ from service.settings import Settings
 from service.store import reaping, workers
 from service.store.database import Store
 from service.store.errors import StoreError
-from worker.environment import fingerprint
+from worker.environment import fingerprint, parts
 from worker.lease import Heartbeat
 from worker.stopping import StopFlag
 from worker.turn import Worker, take_turn
@@ -98,7 +98,7 @@ def make_worker(settings: Settings, store: Store, stop_flag: StopFlag) -> Worker
     process = workers.process(os.getpid())
     if process is None:
         raise RuntimeError("this process cannot find itself")
-    worker_id = workers.register(store, process, fingerprint())
+    worker_id = workers.register(store, process, fingerprint(), parts())
     heartbeat = Heartbeat(store, worker_id, settings)
     worker = Worker(
         settings=settings,

@@ -17,7 +17,8 @@ from service.store.database import Store
 from service.store.errors import LostClaim, StorageFull, StoreBusy, StoreError
 from service.store.states import Outcome
 from worker.lease import Heartbeat, Lease
-from worker.slice import Slice, Training
+from worker.slice import Slice
+from worker.work import Work
 
 ASIDE_SECONDS = 0.5  # for which a worker that may take none of the queued jobs leaves the next wake to another
 
@@ -26,7 +27,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass
 class Worker:
-    """What a worker process has: its store, its name, and the training it put aside at the end of a slice."""
+    """What a worker process has: its store, its name, and the work it put aside at the end of a slice."""
 
     settings: Settings
     store: Store
@@ -35,7 +36,7 @@ class Worker:
     heartbeat: Heartbeat
     stopping: Callable[[], bool]
     wake: Callable[[], object]
-    warm: tuple[Claim, Training] | None = field(default=None)
+    warm: tuple[Claim, Work] | None = field(default=None)
 
 
 def take_turn(worker: Worker) -> int:
@@ -69,12 +70,12 @@ def run_slice(worker: Worker, claim: Claim, claimed_at: float, ends_at: float) -
     """Give `claim` its slice, under a lease that the heartbeat renews. What goes wrong ends the job, never the worker."""
     lease = Lease(claim, claimed_at, worker.settings)
     worker.heartbeat.lease = lease
-    training, worker.warm = _warm_training(worker.warm, claim), None
+    work, worker.warm = _warm_work(worker.warm, claim), None
     with structlog.contextvars.bound_contextvars(job_id=claim.job_id):
-        logger.info("claimed", slice=claim.slices, step=claim.step, warm=training is not None)
+        logger.info("claimed", slice=claim.slices, step=claim.step, warm=work is not None)
         try:
             slice = Slice(worker.store, worker.settings, lease, lambda: worker.stopping() or time.monotonic() >= ends_at)
-            left = slice.run(training)
+            left = slice.run(work)
             worker.warm = None if left is None else (claim, left)
         except LostClaim:
             logger.warning("the job is not this worker's any more, everything is dropped")
@@ -89,11 +90,11 @@ def run_slice(worker: Worker, claim: Claim, claimed_at: float, ends_at: float) -
             worker.heartbeat.lease = None
 
 
-def _warm_training(warm: tuple[Claim, Training] | None, claim: Claim) -> Training | None:
-    """The training put aside, if it is this job's and nobody claimed or reaped the job since."""
+def _warm_work(warm: tuple[Claim, Work] | None, claim: Claim) -> Work | None:
+    """The work put aside, if it is this job's and nobody claimed or reaped the job since."""
     if warm is None:
         return None
-    before, training = warm
-    if before.job_id == claim.job_id and before.fence + 1 == claim.fence and training.trainer.step == claim.step:
-        return training
+    before, work = warm
+    if before.job_id == claim.job_id and before.fence + 1 == claim.fence and work.step == claim.step:
+        return work
     return None

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from nncore.audit.classes import class_imbalance
 from nncore.audit.columns import constant_columns, giveaway_columns
 from nncore.audit.duplicates import duplicate_rows, duplicates_across_split, label_disagreement
-from nncore.audit.finding import Finding, Severity, Split
+from nncore.audit.finding import Finding, Severity
 from nncore.audit.groups import group_leakage
+from nncore.split import Split
 from nncore.table import Column, Table
 
 __all__ = ["Finding", "Severity", "Split", "audit"]
@@ -38,7 +39,7 @@ def _found(table: Table, inputs: list[Column], target: Column | None, group: Col
         yield from class_imbalance(target)
         yield from giveaway_columns(inputs, target)
         yield from label_disagreement(inputs, target)
-    if split is not None and len(split.validation_rows):
+    if split is not None and len(split.held_out_rows):
         yield from duplicates_across_split(inputs, split)
         if group is not None:
             yield from group_leakage(group, split)

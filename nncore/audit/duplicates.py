@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from nncore.audit.equal_rows import equal_rows
-from nncore.audit.finding import Finding, Split, first
+from nncore.audit.finding import Finding, first
+from nncore.split import Split
 from nncore.table import Column
 
 
@@ -33,14 +34,14 @@ def duplicate_rows(inputs: Sequence[Column], target: Column | None) -> Iterator[
 def duplicates_across_split(inputs: Sequence[Column], split: Split) -> Iterator[Finding]:
     """Held-out rows whose inputs are trained on as well."""
     group_of = equal_rows(inputs)
-    known = np.isin(group_of[split.validation_rows], group_of[split.training_rows])
-    leaked = split.validation_rows[known]
+    held_out = split.held_out_rows
+    known = np.isin(group_of[held_out], group_of[split.training_rows])
+    leaked = held_out[known]
     if len(leaked):
         yield Finding(
             "duplicates_across_split",
             "error",
-            f"{len(leaked):,} of {len(split.validation_rows):,} held-out rows have inputs that are trained on, too: on them validation "
-            "measures memory",
+            f"{len(leaked):,} of {len(held_out):,} held-out rows have inputs that are trained on, too: on them validation measures memory",
             "remove the repeated rows, or hold out by a group that keeps them together",
             [column.name for column in inputs],
             first(leaked),

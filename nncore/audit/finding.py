@@ -27,20 +27,6 @@ class Finding:
     count: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Which rows are trained on and which are held out, ascending."""
-
-    training_rows: np.ndarray
-    validation_rows: np.ndarray
-
-    def held_out(self, rows: int) -> np.ndarray:
-        """For each of so many rows whether it is held out."""
-        mask = np.zeros(rows, dtype=bool)
-        mask[self.validation_rows] = True
-        return mask
-
-
 def first(rows: np.ndarray) -> list[int]:
     """The first of the rows, to be shown."""
     return [int(row) for row in np.sort(rows)[:SHOWN_ROWS]]

@@ -15,6 +15,7 @@ from nncore.definition import Definition
 from nncore.errors import InvalidFile, InvalidSpec
 from nncore.network import NetworkSpec
 from nncore.preprocess import FittedPreprocess, preprocessing
+from nncore.preprocess.target import FittedTarget
 from nncore.spec.wording import faults_of
 
 KEY = "sankofa"
@@ -33,11 +34,12 @@ class Description(Definition):
     target: str
     classes: list[str] | None
     preprocessing: list[dict[str, Any]]
+    target_preprocessing: FittedTarget | None = None
     dtype: Literal["float32", "float64"]
 
 
 def describe(artifact: Artifact) -> dict[str, Any]:
-    """The description as JSON values."""
+    """The description as JSON values. Files of targets as they are do not speak of their preprocessing."""
     network = artifact.network.without_parameters().model_dump(mode="json", exclude_none=True)
     return {
         "format": FORMAT,
@@ -50,6 +52,7 @@ def describe(artifact: Artifact) -> dict[str, Any]:
         "classes": None if artifact.classes is None else list(artifact.classes),
         "preprocessing": list(artifact.preprocessing),
         "dtype": artifact.dtype,
+        **({} if artifact.target_preprocessing is None else {"target_preprocessing": dict(artifact.target_preprocessing)}),
     }
 
 
@@ -107,6 +110,9 @@ def assembled(description: Description, parameters: Mapping[str, np.ndarray]) ->
             raise InvalidFile(f"parameter {name!r}: expected {description.dtype}, got {parameters[name].dtype}")
         if not np.isfinite(parameters[name]).all():
             raise InvalidFile(f"parameter {name!r} holds NaN or infinity")
+    scaling, outputs = description.target_preprocessing, prod(description.network.output_shape(description.input_shape))
+    if scaling is not None and {len(scaling.offset), len(scaling.scale)} != {outputs}:
+        raise InvalidFile(f"the preprocessing of the target is of another number of outputs than the network has, {outputs}")
     return Artifact(
         network=description.network,
         loss=description.loss,
@@ -118,6 +124,7 @@ def assembled(description: Description, parameters: Mapping[str, np.ndarray]) ->
         dtype=description.dtype,
         parameters={name: np.require(parameters[name], requirements="C") for name in expected},
         item_shapes=_item_shapes(description),
+        target_preprocessing=None if scaling is None else scaling.model_dump(),
     )
 
 

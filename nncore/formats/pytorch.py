@@ -40,11 +40,7 @@ def read(
     Raises InvalidSpec where the network does not fit `input_shape`, InvalidFile with everything that is wrong with the tensors.
     """
     expected = {info.name: info.shape for info in network.parameters(input_shape)}
-    found = _named_as(expected, tensors_of(data)[0])
-    wrong = list(_differences(expected, found))
-    if wrong:
-        more = [f"and {len(wrong) - MAX_FAULTS:,} more"] if len(wrong) > MAX_FAULTS else []
-        raise InvalidFile("the tensors are not those of the network: " + "; ".join([*wrong[:MAX_FAULTS], *more]))
+    found = checked_tensors(expected, tensors_of(data)[0])
     dtype = "float64" if any(values.dtype == np.float64 for values in found.values()) else "float32"
     return Artifact(
         network=network.without_parameters(),
@@ -59,7 +55,17 @@ def read(
     )
 
 
-def _named_as(expected: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def checked_tensors(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors by the names of the network, whose parameters are `expected`. Raises InvalidFile with everything that is wrong."""
+    found = named_as(expected, tensors)
+    wrong = list(_differences(expected, found))
+    if wrong:
+        more = [f"and {len(wrong) - MAX_FAULTS:,} more"] if len(wrong) > MAX_FAULTS else []
+        raise InvalidFile("the tensors are not those of the network: " + "; ".join([*wrong[:MAX_FAULTS], *more]))
+    return found
+
+
+def named_as(expected: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors, without counters, and without what stands before every name as long as no name is a known one."""
     found = {name: values for name, values in tensors.items() if not name.endswith(COUNTERS)}
     while not expected.keys() & found.keys() and all("." in name for name in found) and len({name.split(".")[0] for name in found}) == 1:
@@ -80,4 +86,4 @@ def _differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, np
         elif not np.isfinite(values).all():
             yield f"{name}: holds NaN or infinity"
     for name in sorted(found.keys() - expected.keys()):
-        yield f"{name}: belongs to no layer, of shape {list(found[name].shape)}"
+        yield f"{name[:200]}: belongs to no layer, of shape {list(found[name].shape)}"

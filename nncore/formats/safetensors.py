@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors import SafetensorError
 
 from nncore.artifact import Artifact
 from nncore.errors import InvalidFile
-from nncore.formats.description import KEY, assembled, canonical, checked, describe, parsed
+from nncore.formats.description import KEY, Description, assembled, canonical, checked, describe, parsed
 
 _MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 
@@ -27,6 +28,16 @@ def read(data: bytes) -> Artifact:
     if not isinstance(metadata.get(KEY), str):
         raise InvalidFile(f'the safetensors file has no metadata "{KEY}", so it was not written by Sankofa')
     return assembled(checked(parsed(metadata[KEY])), tensors)
+
+
+def described(read: Callable[[int, int], bytes]) -> Description:
+    """What a file of ours says of its network, without its tensors. read: gives the bytes [start, stop). Raises InvalidFile."""
+    size = int.from_bytes(read(0, 8), "little")
+    header = parsed(read(8, 8 + min(size, _MAX_HEADER_BYTES)))
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
+        raise InvalidFile(f'the safetensors file has no metadata "{KEY}", so it was not written by Sankofa')
+    return checked(parsed(metadata[KEY]))
 
 
 def tensors_of(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -29,6 +29,9 @@ class Activation(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
+    def relu_axis(self) -> int | None:
+        return 0 if self.activation == "relu" else None
+
     def untrainable(self) -> str | None:
         return SLOPE_OF_STEP if self.activation == "step" else None
 

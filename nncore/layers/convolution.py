@@ -58,6 +58,9 @@ class Convolution(Layer):
         check_given(self, weight=weight, bias=(self.filters,) if self.use_bias else None)
         return (self.filters, *(axis.outputs for axis in axes))
 
+    def relu_axis(self) -> int | None:
+        return 0 if self.activation == "relu" else None
+
     def untrainable(self) -> str | None:
         return SLOPE_OF_STEP if self.activation == "step" else None
 

@@ -23,6 +23,7 @@ from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_acti
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Parameter, Plan, Value
+from nncore.machine.products import product_with_transposed, transposed_product
 
 # fail_fast: a report of a million bad numbers would take more memory than the machine has.
 PerInput = Annotated[list[float], Field(fail_fast=True)]
@@ -133,6 +134,9 @@ class Dense(Layer):
             )
         return (self.units,)
 
+    def relu_axis(self) -> int | None:
+        return 0 if self.activation == "relu" else None
+
     def untrainable(self) -> str | None:
         return SLOPE_OF_STEP if self.activation == "step" else None
 
@@ -179,7 +183,7 @@ def dense_forward(op: Op, arena: Array, integers: Array) -> None:
     x_at, weight_at, bias_at, y_at, inputs, units, code = op[:7]
     rows = integers[ROWS]
     y = view(arena, y_at, rows, units)
-    np.dot(view(arena, x_at, rows, inputs), view(arena, weight_at, units, inputs).T, y)
+    product_with_transposed(view(arena, x_at, rows, inputs), view(arena, weight_at, units, inputs), y)
     if bias_at >= 0:
         bias = view(arena, bias_at, units)
         for row in range(rows):
@@ -201,6 +205,6 @@ def dense_backward(op: Op, arena: Array, integers: Array) -> None:
         for row in range(rows):
             for j in range(units):
                 dbias[j] += delta[row, j]
-    np.dot(delta.T, view(arena, x_at, rows, inputs), view(arena, dweight_at, units, inputs))
+    transposed_product(delta, view(arena, x_at, rows, inputs), view(arena, dweight_at, units, inputs))
     if dx_at >= 0:
         np.dot(delta, view(arena, weight_at, units, inputs), view(arena, dx_at, rows, inputs))

@@ -68,6 +68,10 @@ class Layer(Definition):
         """The layers within this one, each with its JSON pointer from here; only compositions have some."""
         return ()
 
+    def relu_axis(self) -> int | None:
+        """Along which axis of the item that comes out lie units that a relu may silence; None where the layer ends in none."""
+        return None
+
     def untrainable(self) -> str | None:
         """Why the layer cannot be trained, with the remedy; None when it can."""
         return None

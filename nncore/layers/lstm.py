@@ -117,7 +117,8 @@ def lstm_backward(op: Op, arena: Array, integers: Array) -> None:
     np.dot(deltas.T, inputs, view(arena, dp_at, four, features))
     np.dot(deltas.T, hidden[:steps].reshape(steps * rows, units), view(arena, dp_at + four * features, four, units))
     sum_over_rows(deltas, dbiases[0])
-    dbiases[1] = dbiases[0]
+    for j in range(four):
+        dbiases[1, j] = dbiases[0, j]  # as a copy of rows it took 2 s to compile
     if dx_at >= 0:
         np.dot(deltas, weight_ih, inputs)
         batch_first(inputs.reshape(steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)

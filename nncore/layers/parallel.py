@@ -77,8 +77,8 @@ class Parallel(Layer):
                 changed = Value(x.at, plan.workspace(x.size), x.shape)
                 last.append((add, x.gradient, changed.gradient, x.gradient, x.size))
             with plan.inside(f"{module}.branches.{number}"):
-                for layer in branch:
-                    changed = layer.lower(plan, changed)
+                for position, layer in enumerate(branch):
+                    changed = plan.lower(f"/branches/{number}/{position}", layer, changed)
             outputs.append(changed)
 
         y = plan.value(*self.output_shape(x.shape))

@@ -57,8 +57,8 @@ class Residual(Layer):
         plan.backward.append(last)
         with plan.inside(f"{plan.module()}.layers"):
             changed = x
-            for layer in self.layers:
-                changed = layer.lower(plan, changed)
+            for number, layer in enumerate(self.layers):
+                changed = plan.lower(f"/layers/{number}", layer, changed)
         y = plan.value(*x.shape)
         plan.forward.append((add, x.at, changed.at, y.at, x.size))
         if plan.gradients:

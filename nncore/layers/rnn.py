@@ -33,6 +33,9 @@ class RNN(Recurrent):
         """The gradients of what went into each step (before: that itself); h before every step and after the last; dh."""
         return self.units * (steps + (steps + 1) + 1)
 
+    def relu_axis(self) -> int | None:
+        return -1 if self.nonlinearity == "relu" else None
+
     def variant(self) -> int:
         return int(self.nonlinearity == "relu")
 

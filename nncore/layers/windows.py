@@ -25,6 +25,7 @@ from nncore.layers.layer import Shape
 from nncore.machine.kernels import Array, jit
 
 MOST = 2**20  # of a kernel's places, strides, pads: more fits no data
+SMALL_PADDING = 16  # of a pool, however few numbers the axis has
 
 
 def _one_or_per_axis(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -106,9 +107,18 @@ def axes_of(
 
 
 def refuse_empty_windows(layer: str, axes: Sequence[Axis]) -> None:
-    """A pool needs a number in every window. Raises InvalidSpec where one may lie in the padding altogether."""
+    """A pool needs a number in every window. Raises InvalidSpec where one may lie in the padding altogether, or nearly all do.
+
+    The second because a pool has no parameters: nothing else keeps a window over a million places of padding from taking hours.
+    """
     for number, axis in enumerate(axes):
-        padding = max(axis.before, axis.after)
+        padding, most = max(axis.before, axis.after), max(axis.length, SMALL_PADDING)
+        if padding > most:
+            message = (
+                f"{_named(layer)} whose axis {number + 1} has {axis.length:,} numbers takes a padding of at most {most:,}, got {padding:,}"
+                "; use a smaller kernel_size and less padding, or a global_pool"
+            )
+            raise InvalidSpec(Fault("/padding", "padding_too_large", message, f"at most {most:,}", f"{padding:,}"))
         if padding and (padding >= axis.extent or axis.dilation > axis.length):
             message = (
                 f"{_named(layer)} with a padding of {padding:,} and windows over {axis.extent:,} numbers has windows of "

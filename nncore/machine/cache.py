@@ -119,8 +119,8 @@ _one_thread = threading.RLock()
 
 
 @contextlib.contextmanager
-def compiling_alone() -> Iterator[None]:
-    """While it is held, no other thread or process of ours compiles into the cache folder.
+def compiling_alone(name: str) -> Iterator[None]:
+    """While it is held, no other thread of ours compiles, and no other process compiles the function of this name into the cache folder.
 
     Not only to save work: two processes that add different dtypes of one kernel at the same time would give their files the same name.
     """
@@ -128,8 +128,9 @@ def compiling_alone() -> Iterator[None]:
         if fcntl is None:
             yield
             return
-        cache_folder().mkdir(mode=0o700, parents=True, exist_ok=True)  # it may have been taken away since
-        with open(cache_folder() / "lock", "ab") as lock:
+        locks = cache_folder() / "locks"
+        locks.mkdir(mode=0o700, parents=True, exist_ok=True)  # it may have been taken away since
+        with open(locks / name, "ab") as lock:
             deadline = time.monotonic() + LOCK_WAIT_SECONDS
             while time.monotonic() < deadline:
                 with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -48,20 +49,21 @@ def _kernels_in(modules: Iterable[ModuleType]) -> list[Kernel]:
     return list(dict.fromkeys(value for module in modules for value in vars(module).values() if isinstance(value, Kernel)))
 
 
-def warm(dtype: str = "float32", kernels: Iterable[Kernel] | None = None, progress: Progress | None = None) -> float:
+def warm(
+    dtype: str = "float32", kernels: Iterable[Kernel] | None = None, progress: Progress | None = None, *, backwards: bool = False
+) -> float:
     """Compile, or load, the loops and these kernels (None: every kernel there is) for this dtype; the seconds it took.
 
-    progress: called with (done, total), first with 0 done.
+    progress: called with (done, total), first with 0 done. backwards: the last first, for a process that comes from the other end.
     """
     everything = kernels is None
     wanted = known_kernels() if kernels is None else list(kernels)
     started, total = time.perf_counter(), len(wanted) + 1
     tell = progress or (lambda done, total: None)
     tell(0, total)
-    loops(np.dtype(dtype))
-    tell(1, total)
-    for done, kernel in enumerate(wanted, start=2):
-        kernel.address(np.dtype(dtype))
+    parts: list[Callable[[np.dtype[Any]], object]] = [loops, *(kernel.address for kernel in wanted)]
+    for done, part in enumerate(reversed(parts) if backwards else parts, start=1):
+        part(np.dtype(dtype))
         tell(done, total)
     if everything:
         _mark(dtype).touch()

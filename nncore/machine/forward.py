@@ -1,4 +1,4 @@
-"""A forward pass that can be looked into: kernels are called one by one from Python, and every value is read where it lies.
+"""A forward pass that can be looked into: every value is read where it lies.
 
 In float64, with parameters given in the spec. For a few rows and for looking, not for speed: Machine is for that.
 """
@@ -13,8 +13,9 @@ import numpy as np
 
 from nncore.initialisers import Constant
 from nncore.machine.arena import memory_of
-from nncore.machine.kernels import ROWS
+from nncore.machine.machine import Rows
 from nncore.machine.plan import NOWHERE, Layout, Plan, Value
+from nncore.machine.run import INPUTS, PLACES, SUMS, loops
 
 if TYPE_CHECKING:
     from nncore.network import NetworkSpec
@@ -40,16 +41,16 @@ class Forward:
         plan, told = self._lowered(rows)
         arena, integers = memory_of(plan.layout, FLOAT64)
         _fill(plan, arena)
-        table, kernels = plan.table().tolist(), plan.kernels()
-        for kernel in kernels:
-            kernel.address(FLOAT64)  # compiled, or loaded, by one process at a time
+        _, run_blocks = loops(FLOAT64)
+        addresses = np.array([kernel.address(FLOAT64) for kernel in plan.kernels()], dtype=np.int64)
+        table, places = plan.table(), np.full(PLACES, NOWHERE, dtype=np.int64)
+        places[INPUTS] = plan.resolve(plan.inputs.at)
+        sums, nobody = np.zeros(SUMS), np.empty((0, 1))
         answers = [{name: np.empty((len(inputs), *value.shape)) for name, value in layer.items()} for layer in told]
         for first in range(0, len(inputs), rows):
             block = inputs[first : first + rows]
-            integers[ROWS] = len(block)
-            _at(plan, plan.inputs, arena, len(block))[:] = block
-            for number, *op in table:
-                kernels[number].function(tuple(op), arena, integers)
+            data, order = Rows.of(np.asarray(block, FLOAT64)), np.arange(len(block))
+            run_blocks(addresses, table, arena, integers, places, sums, *data, order, nobody, rows)
             for answer, layer in zip(answers, told, strict=True):
                 for name, value in layer.items():
                     answer[name][first : first + rows] = _at(plan, value, arena, len(block))

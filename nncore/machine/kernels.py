@@ -41,14 +41,14 @@ INTERPRETED = bool(_config.DISABLE_JIT)  # NUMBA_DISABLE_JIT=1: kernels are plai
 _interpreted: dict[int, Callable[..., None]] = {}  # where an "address" is the id of a Python function
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Compiled when it is called first, without the GIL; for what kernels call."""
-    return numba.njit(function, fastmath=FAST, nogil=True, error_model="numpy")
+    return numba.njit(function, fastmath=FAST, nogil=True, error_model="numpy", **options)
 
 
-def jit_on_disk(function: Callable[..., Any]) -> Any:
+def jit_on_disk(function: Callable[..., Any], **options: Any) -> Any:
     """The same, kept in our own folder of compiled kernels."""
-    compiled = jit(function)
+    compiled = jit(function, **options)
     if not INTERPRETED:
         before, _config.CACHE_DIR = _config.CACHE_DIR, str(cache_folder())
         try:
@@ -60,7 +60,7 @@ def jit_on_disk(function: Callable[..., Any]) -> Any:
 
 def compile_result(compiled: Any, signature: Any) -> Any:
     """numba's result for one signature: compiled, or loaded from the disk."""
-    with compiling_alone():
+    with compiling_alone(f"{compiled.__module__}.{compiled.__name__}"):
         try:
             return compiled.get_compile_result(signature)
         except OSError:  # it was compiled and could not be kept: a full disk, a folder that somebody took away
@@ -72,7 +72,8 @@ class Kernel:
 
     def __init__(self, function: Callable[..., None]) -> None:
         self.name = f"{function.__module__}.{function.__name__}"
-        self.function = jit_on_disk(function)
+        # Nobody but the compiled loops calls it, by its address: what Python and C would need for a call is not compiled.
+        self.function = jit_on_disk(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
         self._addresses: dict[np.dtype[Any], int] = {}
 
     def __repr__(self) -> str:

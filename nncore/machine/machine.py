@@ -21,6 +21,7 @@ from nncore.machine.run import (
     PARAMETER_COUNT,
     PLACES,
     ROW_LOSSES,
+    SUMS,
     TARGETS,
     VERDICTS,
     WEIGHTS,
@@ -146,6 +147,32 @@ class Machine:
             self.program.accumulate,
         )
         return done
+
+    def run_backward(self, scalars: np.ndarray, rows: Rows, order: np.ndarray, begin: int) -> bool:
+        """Compute the gradients of the next step and leave it at that: nothing is updated. Whether loss and gradients are finite.
+
+        Arguments as in `run_steps`, of which the first row of `scalars` is taken.
+        """
+        plan, step = self._training, self.step
+        assert plan is not None, "a program without an optimizer or gradients has no training plan"
+        done: int = self._run_steps(
+            plan.addresses,
+            plan.rows[: plan.updates_from],
+            plan.updates_from,
+            self.arena,
+            self.integers,
+            plan.places,
+            self._limit,
+            scalars[:1],
+            np.zeros(SUMS),
+            *rows,
+            order,
+            begin,
+            self.program.batch_size,
+            self.program.accumulate,
+        )
+        self.step = step
+        return done == 1
 
     def run_blocks(self, sums: np.ndarray, rows: Rows, order: np.ndarray, outputs: np.ndarray) -> None:
         """Evaluate the rows that `order` names, with the present parameters. See run.run_blocks."""

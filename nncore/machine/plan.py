@@ -27,12 +27,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from nncore.initialisers import Initialiser
 from nncore.machine.kernels import FIELDS, HEADER, SCALARS, Kernel
+
+if TYPE_CHECKING:
+    from nncore.layers.layer import Layer
 
 Region = Literal[
     "scalars", "parameters", "statistics", "gradients", "optimizer", "constants", "workspace", "scratch", "integers", "geometry"
@@ -102,6 +105,15 @@ class Statistic:
     @property
     def size(self) -> int:
         return prod(self.shape)
+
+
+class LoweredLayer(NamedTuple):
+    """A layer in a plan: its JSON pointer in the network, the parameters it asked for, and what it gives to the next."""
+
+    at: str
+    layer: Layer
+    parameters: Sequence[Parameter]
+    output: Value
 
 
 def _whole_lines(size: int) -> int:
@@ -178,6 +190,10 @@ class Plan:
         self.inputs = self.outputs = Value(NOWHERE, NOWHERE, ())
         self.layer_outputs: list[Value] = []
         """What each layer of the network gives to the next; in a plan without gradients it stays as it is until the next batch."""
+        self.lowered: list[LoweredLayer] = []
+        """Every layer, those within others too, and before them."""
+        self._at = ""
+        self._asked: list[Parameter] = []
         self.row_losses_at: Place | int = NOWHERE
         self.targets_at: Place | int = NOWHERE
         self.labels_at: Place | int = NOWHERE
@@ -190,6 +206,15 @@ class Plan:
         """The name of the next module of the equal torch.nn.Sequential."""
         self._modules += 1
         return f"{self._prefix}{self._modules - 1}"
+
+    def lower(self, at: str, layer: Layer, x: Value) -> Value:
+        """`layer` lowered; answers where its output lies. at: its JSON pointer, from the layer around it."""
+        outside, self._at = self._at, self._at + at
+        first = len(self._asked)
+        y = layer.lower(self, x)
+        self.lowered.append(LoweredLayer(self._at, layer, self._asked[first:], y))
+        self._at = outside
+        return y
 
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:
@@ -222,6 +247,7 @@ class Plan:
             known = Parameter(name, shape, at, gradient, bound, given, initialiser, decays)
             self.layout.parameters[name] = known
             self.layout.sizes["parameters"] = self.layout.sizes["gradients"] = offset + known.size
+        self._asked.append(known)
         return known
 
     def statistic(self, name: str, shape: tuple[int, ...], first: float, given: Sequence[Any] | None = None) -> Statistic:

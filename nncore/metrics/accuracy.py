@@ -12,4 +12,4 @@ def accuracy(outputs: np.ndarray, expected: np.ndarray) -> float:
     or targets (rows, units) of 0 and 1, each answered by the sign of its logit (0 counts as no).
     """
     right = outputs.argmax(axis=1) == expected if expected.ndim == 1 else (outputs > 0) == (expected > 0.5)
-    return float(right.mean()) if right.size else 0.0
+    return int(np.count_nonzero(right)) / right.size if right.size else 0.0

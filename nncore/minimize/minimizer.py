@@ -16,6 +16,7 @@ from nncore.checkpoint import _without_defaults
 from nncore.errors import CheckpointMismatch
 from nncore.minimize.path import Path, PathPoint
 from nncore.minimize.spec import MinimizeSpec
+from nncore.minimize.tokens import LARGEST_NUMBER
 from nncore.minimize.update import Update
 from nncore.optimizers import LBFGS
 from nncore.optimizers.lbfgs import Search
@@ -44,8 +45,8 @@ class MinimizeResult:
     """Where the search ended, or stands.
 
     stopped_because: "converged": the gradient is within the tolerance, or lbfgs found nothing lower. "steps": all of them are done.
-    "diverged": the next point would have had no finite value or gradient; everything here is of the last point that had. None while
-    the search goes on.
+    "diverged": the next point would have had no finite value or gradient, or lbfgs ran away (see _ran_away); everything here is of the
+    last point. None while the search goes on.
     step: updates that led to this point. gradient: of the expression, whatever the goal. best: the lowest (or highest) point of all, the
     earliest of equals. path: at most max_points, with the first and the last.
     """
@@ -157,6 +158,9 @@ class Minimizer:
         if self._search is not None:
             self._search.begin(update.parameters, self._look)
             self._search.advance(update.parameters, self._look)
+            if self._search.converged and self._ran_away(self._search):
+                self._diverged = True
+                return
         else:
             update.gradients[:] = self._gradient if self._sign > 0 else [-slope for slope in self._gradient]
             update.apply(self._step)
@@ -170,6 +174,20 @@ class Minimizer:
         self._path.add(self._step, self._value, point)
         if self._sign * self._value < self._sign * self._best[1]:
             self._best = (self._step, self._value, point)
+
+    def _ran_away(self, search: Search) -> bool:
+        """Whether a search that found nothing lower stands on no minimum, but at the end of the numbers.
+
+        It is still steep there, and numbers are larger than an expression may hold, or the plain step along the slope leads to nothing
+        finite, or is lost in the rounding of variables where the slope never changed.
+        """
+        if max(map(abs, self._gradient)) <= search.steepest_minimum:
+            return False
+        point = np.array(self._point)
+        ahead = point - self._sign * np.array(self._gradient)
+        if max(abs(self._value), *map(abs, self._point)) > LARGEST_NUMBER or self._tape.evaluate(ahead.tolist()) is None:
+            return True
+        return not search.bent and np.array_equal(ahead, point)
 
     def _look(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """What a line search makes small, with its penalty, and its gradient."""

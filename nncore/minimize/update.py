@@ -1,4 +1,4 @@
-"""Any optimizer of nncore.optimizers on a small vector of float64: the same spec, the same kernels, called one at a time.
+"""Any optimizer of nncore.optimizers on a small vector of float64: the same spec, the same kernels.
 
 The optimizer is lowered into a plan that holds nothing else; every variable is a parameter of its own, and a weight, so that penalties
 and decay take it. An optimizer that is added to the union works here by itself.
@@ -7,11 +7,15 @@ and decay take it. An optimizer that is added to the union works here by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
+from numba import types
 
-from nncore.machine.kernels import HEADER, RATE, STEP
+from nncore.machine.kernels import HEADER, INTERPRETED, RATE, STEP, compile_result, jit_on_disk
 from nncore.machine.plan import Layout, Plan
+from nncore.machine.run import _run_rows as run_between
 from nncore.optimizers.optimizer import Optimizer
 
 SCALAR_STEPS = 1024
@@ -39,10 +43,8 @@ class Update:
         self.parameters = self._arena[bases["parameters"] :][: len(variables)]
         self.gradients = self._arena[bases["gradients"] :][: len(variables)]
         self.optimizer_state = self._arena[bases["optimizer"] :][: layout.sizes["optimizer"]]
-        kernels = plan.kernels()
-        for kernel in kernels:
-            kernel.address(self._arena.dtype)  # compiled or loaded here, so that no step takes a second
-        self._calls = [(kernels[number].function, tuple(integers)) for number, *integers in plan.table().tolist()]
+        self._addresses = np.array([kernel.address(self._arena.dtype) for kernel in plan.kernels()], dtype=np.int64)
+        self._table, self._rows = plan.table(), row_loop()  # compiled or loaded here, so that no step takes a second
         self._scalars, self._scalars_from = np.empty((0, 1)), -SCALAR_STEPS
 
     def apply(self, step: int) -> None:
@@ -55,5 +57,21 @@ class Update:
         scalars = self._scalars[row]
         self._arena[RATE : RATE + len(scalars)] = scalars
         self._integers[STEP] = step
-        for function, integers in self._calls:
-            function(integers, self._arena, self._integers)
+        self._rows(self._addresses, self._table, self._arena, self._integers)
+
+
+def run_rows(addresses: np.ndarray, table: np.ndarray, arena: np.ndarray, integers: np.ndarray) -> None:
+    """Call the kernels of every row of a plan's table, in their order."""
+    run_between(addresses, table, 0, len(table), arena, integers)
+
+
+_run_rows = jit_on_disk(run_rows)
+
+
+@cache
+def row_loop() -> Any:
+    """run_rows for arenas of float64, compiled or loaded."""
+    if INTERPRETED:
+        return run_rows
+    whole, numbers = types.int64[::1], types.float64[::1]
+    return compile_result(_run_rows, types.void(whole, types.int64[:, ::1], numbers, whole)).entry_point

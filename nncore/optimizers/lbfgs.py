@@ -23,7 +23,7 @@ from nncore.errors import Fault
 from nncore.machine.plan import Plan
 from nncore.optimizers.line_search import Trial, strong_wolfe
 from nncore.optimizers.optimizer import LearningRate, Optimizer
-from nncore.schedules import Constant
+from nncore.schedules import ConstantRate
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """(value, gradient) at a point; the value is infinite where one of them is not finite."""
@@ -44,7 +44,7 @@ class LBFGS(Optimizer):
 
     def faults_of_line_search(self) -> Iterator[Fault]:
         """Which of the fields that every optimizer has do not go with a line search; pointers relative to the optimizer."""
-        if self.schedule != Constant():
+        if self.schedule != ConstantRate():
             yield _unfit("schedule", "the line search finds the length of every step", '{"type": "constant"}')
         if self.l1:
             yield _unfit("l1", "it has a kink, and the line search follows slopes", "0")
@@ -87,6 +87,16 @@ class Search:
         return bool(self._numbers[CONVERGED])
 
     @property
+    def bent(self) -> bool:
+        """Whether slopes rose along any of the last moves."""
+        return bool(self._numbers[KEPT])
+
+    @property
+    def steepest_minimum(self) -> float:
+        """The largest slope that a minimum may have."""
+        return self._optimizer.gradient_tolerance
+
+    @property
     def value(self) -> float:
         """Where it stands."""
         return float(self._numbers[VALUE])
@@ -109,7 +119,7 @@ class Search:
             numbers[CONVERGED] = 1
         else:
             first = min(1.0, 1.0 / float(np.abs(self._gradient).sum())) if numbers[STEPS] == 0 else 1.0
-            self._move(point, direction, slope, reach, first * optimizer.learning_rate, evaluate)
+            self._move(point, direction, slope, reach, first * optimizer.rate, evaluate)
         numbers[STEPS] += 1
 
     def _move(self, point: np.ndarray, direction: np.ndarray, slope: float, reach: float, length: float, evaluate: Evaluate) -> None:

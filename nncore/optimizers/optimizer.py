@@ -30,18 +30,20 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from nncore.auto import AUTO, Auto, OrAuto
 from nncore.definition import Definition
 from nncore.errors import Fault, InvalidSpec
 from nncore.machine.plan import NOWHERE, Parameter
 from nncore.optimizers.averaging import average
 from nncore.optimizers.gradient import clip_norm, clip_value, decay, negate, penalise
-from nncore.schedules import Constant, ReduceOnPlateau, ScheduleSpec
+from nncore.schedules import ConstantRate, ReduceOnPlateau, ScheduleSpec
 
 if TYPE_CHECKING:
     from nncore.machine.plan import Plan
 
 # Gradients are kept below the square root of the largest float (see machine/run.py), so with this bound no single update overflows.
-LearningRate = Annotated[float, Field(gt=0, le=1e6)]
+MOST_RATE = 1e6
+LearningRate = Annotated[float | Auto, OrAuto(float, gt=0, le=MOST_RATE)]
 Penalty = Annotated[float, Field(ge=0, le=1e6)]
 WeightDecay = Annotated[float, Field(ge=0, le=1e6, description="Part of the weights, times the learning rate, that each step takes off.")]
 Bound = Annotated[float, Field(ge=1e-30, le=1e30)]
@@ -53,7 +55,7 @@ class Optimizer(Definition):
     """How parameters follow their gradients."""
 
     learning_rate: LearningRate
-    schedule: Annotated[ScheduleSpec, Field(description="What the learning rate is multiplied with, step by step.")] = Constant()
+    schedule: Annotated[ScheduleSpec, Field(description="What the learning rate is multiplied with, step by step.")] = ConstantRate()
     l1: Annotated[Penalty, Field(description="Adds l1 times the sum of absolute weights to what is made small.")] = 0.0
     l2: Annotated[Penalty, Field(description="Adds l2 / 2 times the sum of squared weights to what is made small.")] = 0.0
     decay_biases: Annotated[bool, Field(description="Whether penalties and decay take biases, too.")] = False
@@ -74,12 +76,20 @@ class Optimizer(Definition):
     @field_validator("weight_decay", check_fields=False)
     @classmethod
     def _leaves_some_weight(cls, weight_decay: float, info: ValidationInfo) -> float:
-        if (part := info.data.get("learning_rate", 0) * weight_decay) > 1:
+        rate = info.data.get("learning_rate", 0)
+        if rate != AUTO and (part := rate * weight_decay) > 1:
             message = (
                 "each step takes learning_rate times weight_decay off the weights, at most all of them; expected at most 1, got {part}"
             )
             raise PydanticCustomError("decay_beyond_zero", message, {"part": f"{part:g}"})
         return weight_decay
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, once it is a number: "auto" has to be found first."""
+        if self.learning_rate == AUTO:
+            raise TypeError("the learning rate is still to be found")
+        return float(self.learning_rate)
 
     def resolved(self, steps: int) -> Self:
         """The same optimizer, its schedule for a training of so many steps. Raises InvalidSpec, pointers relative to the optimizer."""
@@ -90,6 +100,9 @@ class Optimizer(Definition):
 
     def faults_without_epochs(self) -> Iterator[Fault]:
         """What of it has a meaning in the training of a network only; pointers relative to the optimizer."""
+        if self.learning_rate == AUTO:
+            message = "a learning rate is found by training on some rows, of which there are none here; say a number"
+            yield Fault("/learning_rate", "needs_rows", message, "a number", '"auto"')
         if isinstance(self.schedule, ReduceOnPlateau):
             message = "reduce_on_plateau judges epochs, of which there are none here; take another schedule"
             yield Fault("/schedule/type", "needs_epochs", message, "a schedule of steps", '"reduce_on_plateau"')
@@ -125,7 +138,7 @@ class Optimizer(Definition):
 
     def learning_rates(self, steps: np.ndarray, factor: float = 1.0) -> np.ndarray:
         """(len(steps),) float64: the learning rates at these steps, counted from 0. factor: that of a plateau, see schedules."""
-        return np.asarray(self.learning_rate * factor * self.schedule.factors(steps))
+        return np.asarray(self.rate * factor * self.schedule.factors(steps))
 
     def scalars(self, steps: np.ndarray, factor: float = 1.0) -> np.ndarray:
         """(len(steps), k) float64: what the scalars of the arena (RATE, ROOT_SCALE, DECAY) are at these steps, counted from 0."""

@@ -25,7 +25,7 @@ from pydantic import Field, TypeAdapter
 
 from nncore.preprocess.applying import Preprocessing
 from nncore.preprocess.bag_of_words import BagOfWords, FittedBagOfWords
-from nncore.preprocess.fitting import fit_and_apply
+from nncore.preprocess.fitting import apply_kept, fit_and_apply
 from nncore.preprocess.image_scale import ImageScale
 from nncore.preprocess.impute import FittedImpute, Impute
 from nncore.preprocess.log_mel import FittedLogMel, LogMel
@@ -67,6 +67,7 @@ __all__ = [
     "PreprocessSpec",
     "Preprocessing",
     "Standardize",
+    "apply_kept",
     "fit_and_apply",
     "preprocessing",
 ]

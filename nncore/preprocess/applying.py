@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 class Preprocessing:
     """What becomes of the columns of these names before they reach the network.
 
-    item_shapes: of each column, None where it holds text. features: how many numbers of a row come out.
+    item_shapes: of each column, None where it holds text. features: how many numbers of a row come out; widths: of each column.
     Raises ValueError where the steps were not fitted to such columns, or leave text as it is.
     """
 
@@ -38,7 +38,9 @@ class Preprocessing:
                 raise ValueError(f"a fitted {step.type} step is of the column {min(unknown)!r}, which is no input")
         routes = {name: route_of(name, steps) for name in names}
         self._runs = list(by_route(self.names, routes.__getitem__))
-        self.features = sum(self._features(name, shape, routes[name]) for name, shape in zip(self.names, self.item_shapes, strict=True))
+        shapes = zip(self.names, self.item_shapes, strict=True)
+        self.widths = {name: self._features(name, shape, routes[name]) for name, shape in shapes}
+        self.features = sum(self.widths.values())
         self._numbers = [
             {number: self._of_features[number].numbers(*run) for number in (*route.before, *route.after)} for route, run in self._runs
         ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nncore.preprocess.applying import Preprocessing
 from nncore.preprocess.routes import FEATURES_AT_ONCE, by_route, route_of
 from nncore.preprocess.step import FeatureStep, Item, Make, Maker
 from nncore.table import Column
@@ -59,6 +60,20 @@ def fit_and_apply(
         step.fitted({name: fitted[name] for name in mine}).model_dump()
         for step, mine, fitted in zip(steps, names, fitting.fitted, strict=True)
     ]
+
+
+def apply_kept(inputs: np.ndarray, columns: Sequence[Column], kept: Preprocessing) -> None:
+    """Writes the columns into `inputs` as steps that were fitted before make them: what a prediction would make of the same rows.
+
+    inputs: (rows, all their features). Raises ValueError where the features are more or fewer than that.
+    """
+    if kept.features != inputs.shape[1]:
+        raise ValueError(f"the preprocessed columns have {kept.features:,} features, expected {inputs.shape[1]:,}")
+    made, at_once = kept.prepared(columns), max(1, _NUMBERS_AT_ONCE // max(1, kept.features))
+    with np.errstate(over="ignore"):  # it is looked for when all is done
+        for first in range(0, len(inputs), at_once):
+            rows = slice(first, first + at_once)
+            inputs[rows] = made(rows)
 
 
 class _Fitting:

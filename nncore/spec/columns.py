@@ -33,7 +33,7 @@ def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Fa
             if name in found:
                 faults.add(at, "duplicate_input", f"the column {short(name)} stands twice among the inputs; take one out", got=short(name))
             elif name not in by_name:
-                _add_missing(at, name, by_name, faults)
+                add_missing(at, name, by_name, faults)
             elif name == spec.target:
                 message = f"the column {short(name)} is the target, so it cannot be an input; take it out of the inputs"
                 faults.add(at, "target_among_inputs", message, got=short(name))
@@ -44,9 +44,9 @@ def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Fa
 
 def target_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> ColumnInfo | None:
     if spec.target not in by_name:
-        _add_missing("/target", spec.target, by_name, faults)
+        add_missing("/target", spec.target, by_name, faults)
     elif by_name[spec.target].missing:
-        _refuse_gaps("/target", by_name[spec.target], "a target to learn", faults)
+        refuse_gaps("/target", by_name[spec.target], "a target to learn", faults)
     return by_name.get(spec.target)
 
 
@@ -57,7 +57,7 @@ def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faul
         return
     column = by_name.get(name)
     if column is None:
-        _add_missing(at, name, by_name, faults)
+        add_missing(at, name, by_name, faults)
     elif name == spec.target or name in (spec.inputs or ()):
         part = "the target" if name == spec.target else "an input"
         faults.add(at, "weight_among_data", f"the column {short(name)} is {part}, so it cannot hold weights; name another", got=short(name))
@@ -66,7 +66,7 @@ def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faul
         message = f"the column {short(name)} holds {got}, but a weight is one number per row; name another column"
         faults.add(at, "not_weights", message, expected="a number per row", got=got)
     elif column.missing:
-        _refuse_gaps(at, column, "a weight", faults)
+        refuse_gaps(at, column, "a weight", faults)
     else:
         least, most = column.minimum or 0.0, column.maximum or 0.0
         if least < 0 or most > MOST_WEIGHT:
@@ -77,13 +77,13 @@ def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faul
             faults.add(at, "no_row_counts", message, expected="a weight above 0", got="0")
 
 
-def _refuse_gaps(at: str, column: ColumnInfo, wanted: str, faults: Faults) -> None:
+def refuse_gaps(at: str, column: ColumnInfo, wanted: str, faults: Faults) -> None:
     lacking = f"the column {short(column.name)} misses {counted(column.missing, 'number')}"
     message = f"{lacking}, but every row has to have {wanted}; leave those rows out"
     faults.add(at, "missing_numbers", message, expected="no missing number", got=f"{column.missing:,}")
 
 
-def _add_missing(at: str, name: str, by_name: dict[str, ColumnInfo], faults: Faults) -> None:
+def add_missing(at: str, name: str, by_name: dict[str, ColumnInfo], faults: Faults) -> None:
     hint = did_you_mean(name, by_name) or f" It has {one_of(by_name).replace(' or ', ' and ')}."
     faults.add(at, "no_such_column", f"the data has no column {short(name)}.{hint}", expected="a column of the data", got=short(name))
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from nncore.faults import Faults, pointer
 from nncore.optimizers import LBFGS
-from nncore.spec.resolved import Sizes
-from nncore.spec.training import TrainingSpec
+from nncore.spec.resolved import CountedSpec, Sizes
 
 UNSTEADY = {"dropout": "draws anew at every step", "batch_norm": "keeps statistics that follow the steps"}
 
 
-def check_full_batch(spec: TrainingSpec, optimizer: LBFGS, sizes: Sizes, faults: Faults) -> None:
+def check_full_batch(spec: CountedSpec, optimizer: LBFGS, sizes: Sizes, faults: Faults) -> None:
     faults.extend(optimizer.faults_of_line_search(), "/optimizer")
     if sizes.steps_per_epoch > 1:
         rows = f"{sizes.training_rows:,}"

@@ -16,6 +16,8 @@ def choose_loss(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> LossSpe
     """The loss that was asked for, or the one that the target and the number of outputs suggest."""
     if spec.loss is not None:
         return spec.loss
+    if spec.preprocess_target is not None and target.categories is None:
+        return MeanSquaredError()
     if _is_labels(target) and outputs > 1:
         return SoftmaxCrossEntropy()
     if target.categories is not None or (_is_labels(target) and _size(target) == 1 and (target.maximum or 0) <= 1):
@@ -26,10 +28,16 @@ def choose_loss(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> LossSpe
 def loss_faults(spec: TrainingSpec, loss: LossSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
     """What keeps `loss` from comparing the outputs with the target."""
     yield from _activation_faults(spec, loss)
+    if spec.preprocess_target is not None and (isinstance(loss, LossOfClasses | BinaryCrossEntropy) or target.categories is not None):
+        message = (
+            f"{spec.preprocess_target.type} scales numbers, but under {loss.type} the target {short(target.name)} is classes; "
+            "leave preprocess_target out, or choose a loss of numbers"
+        )
+        yield Fault("/preprocess_target", "target_is_classes", message, "a target of numbers", "classes")
     if isinstance(loss, LossOfClasses):
         yield from _class_faults(spec, loss, target, outputs)
     elif isinstance(loss, BinaryCrossEntropy):
-        yield from _binary_faults(spec, target, outputs)
+        yield from _binary_faults(spec, loss, target, outputs)
     else:
         yield from _number_faults(spec, loss, target, outputs)
 
@@ -120,8 +128,14 @@ def _class_faults(
         yield Fault(at_units, "one_class", message, "at least 2", "1")
 
 
-def _binary_faults(spec: TrainingSpec, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
+def _binary_faults(spec: TrainingSpec, loss: BinaryCrossEntropy, target: ColumnInfo, outputs: int) -> Iterator[Fault]:
     name, at_units = short(target.name), _units_pointer(spec)
+    if isinstance(loss.class_weights, list) and len(loss.class_weights) != 2:
+        message = f"class_weights of binary_cross_entropy are two numbers, of 0 and of 1, got {len(loss.class_weights):,}"
+        yield Fault("/loss/class_weights", "wrong_length", message, "2", f"{len(loss.class_weights):,}")
+    if loss.class_weights == "balanced" and target.categories is None and not target.integral:
+        message = f"balanced class weights are counted over answers of 0 and 1, but the column {name} holds fractions; give two numbers"
+        yield Fault("/loss/class_weights", "not_labels", message, "two numbers", '"balanced"')
     if target.categories is not None:
         count = len(target.categories)
         if count != 2:

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from math import prod
 
 import numpy as np
 
+from nncore.auto import AUTO
 from nncore.errors import InvalidSpec
 from nncore.faults import Faults, counted, pointer, short
 from nncore.layers.given import largest_of
 from nncore.layers.layer import Layer
-from nncore.losses import LossSpec
+from nncore.losses import BinaryCrossEntropy, LossSpec
 from nncore.losses.of_classes import LossOfClasses
 from nncore.metrics import METRICS, MOST_CLASSES, TABLES, AskedMetric
 from nncore.optimizers import LBFGS, OptimizerSpec
 from nncore.spec.augmentation import augmented
+from nncore.spec.automatic import RATE_POINTER, counted_spec
 from nncore.spec.columns import LARGEST, check_magnitudes, check_tokens, check_weight_column, input_columns, input_shape_of, target_column
+from nncore.spec.division import RowParts, row_parts
 from nncore.spec.full_batch import check_full_batch
 from nncore.spec.limits import Limits
 from nncore.spec.loss import choose_loss, loss_faults
 from nncore.spec.preprocessing import preprocessed
-from nncore.spec.resolved import ResolvedSpec, ResolvedValidation, Sizes
-from nncore.spec.sizes import batches_per_step, sizes_of
+from nncore.spec.reports import check_reports
+from nncore.spec.resolved import CountedSpec, Found, ResolvedSpec, Sizes
+from nncore.spec.sizes import batches_per_step, measured, sizes_of
 from nncore.spec.training import TrainingSpec
-from nncore.split import split_rows, validation_size
-from nncore.table.column import ColumnInfo
+from nncore.split import Division, divide
+from nncore.table.column import Column, ColumnInfo
 
-OF_THE_DATA = frozenset({"inputs", "target", "sample_weight", "validation"})
+OF_THE_DATA = frozenset({"inputs", "target", "sample_weight", "validation", "test", "fold", "group", "split_column"})
 """The fields that nothing can be said of without knowing the data."""
 
 _BEYOND_COUNTING = 2**40
@@ -48,7 +52,7 @@ def resolve(
     """`spec` with every default written in for data of these columns, and its sizes. The seed is drawn if none was given.
 
     A batch_size beyond the number of training rows becomes that number. Nothing large is allocated, whatever the spec says.
-    values: gives all rows of a column, by name; asked only for the target, and only where classes are to be balanced.
+    values: gives all rows of a column, by name; asked only where classes are to be balanced, or rows divided by a column.
     unread: fields that are at fault already and hold something else here (see read_spec); what depends on them is not judged.
     Raises InvalidSpec with all faults, their pointers relative to the training spec; always where something is unread.
     """
@@ -56,7 +60,8 @@ def resolve(
     by_name = {column.name: column for column in columns}
     target = None if "target" in unread else target_column(spec, by_name, faults)
     asks_known = "inputs" not in unread and (spec.inputs is not None or target is not None)
-    possible = by_name if spec.inputs else {name: column for name, column in by_name.items() if name != spec.sample_weight}
+    set_aside = () if spec.inputs else (spec.sample_weight, spec.group, spec.split_column)
+    possible = {name: column for name, column in by_name.items() if name not in set_aside}
     inputs = input_columns(spec, possible, of_inputs) if asks_known else []
     check_weight_column(spec, by_name, faults)
     asks_known = asks_known and "preprocess" not in unread
@@ -77,49 +82,71 @@ def resolve(
     classes = _classes(loss, target, output_shape)
     metrics = _metrics(spec, classes, loss, prod(output_shape or ()), faults)
     of_classes = None if loss is None else classes is not None
-    validation, validation_rows = (None, 0) if "validation" in unread else _validation(spec, of_classes, rows, faults)
+    seed = secrets.randbelow(2**31) if spec.seed is None else spec.seed
+    parts = RowParts(Division(seed))
+    if not unread & {"validation", "test", "fold", "group", "split_column", "seed", "target"}:
+        parts = row_parts(spec, by_name, of_classes, rows, seed, _columns(by_name, values), faults)
     of_augment = Faults()
     augment = augmented(spec, items, loss, of_augment)
     faults.extend(of_augment.found)
-    sizes = sizes_of(spec, loss, [] if of_augment else augment, input_shape, output_shape, rows, validation_rows, limits, faults)
+    shapes = ([] if of_augment else augment, input_shape, output_shape)
 
-    optimizer = _optimizer(spec, sizes, faults)
+    def fits(batch_size: int) -> bool:
+        if output_shape is None:
+            return True
+        accumulate = min(spec.accumulate, -(-rows // batch_size))
+        return measured(spec, loss, shapes[0], input_shape, output_shape, rows, batch_size, accumulate)[1] <= limits.max_memory_bytes
+
+    counted, found = counted_spec(spec, max(1, rows - sum(parts.held_out)), fits, limits)
+    sizes = sizes_of(counted, loss, *shapes, rows, parts.held_out, limits, faults)
+
+    optimizer = _optimizer(spec, sizes, faults, found)
     if sizes is not None:
-        _check_batches(spec, sizes, faults)
+        _check_batches(counted, sizes, faults)
+        check_reports(spec, sizes, faults)
         if isinstance(spec.optimizer, LBFGS):
-            check_full_batch(spec, spec.optimizer, sizes, faults)
+            check_full_batch(counted, spec.optimizer, sizes, faults)
 
     if faults or unread or target is None or loss is None or output_shape is None or sizes is None:
         raise InvalidSpec(fault for fault in faults.found if fault.pointer[1:].partition("/")[0] not in unread)
-    seed = secrets.randbelow(2**31) if spec.seed is None else spec.seed
-    if isinstance(loss, LossOfClasses) and loss.class_weights == "balanced":
+    if isinstance(loss, LossOfClasses | BinaryCrossEntropy) and loss.class_weights == "balanced":
         if values is None:
             raise TypeError("balanced class weights are counted: resolve needs `values`")
-        loss = loss.balanced(_training_labels(values(target.name), validation, rows, seed), prod(output_shape))
+        training_rows = divide(rows, parts.division, _columns(by_name, values)).training_rows
+        labels = values(target.name)[training_rows].astype(np.int64)
+        loss = loss.balanced(labels, prod(output_shape)) if isinstance(loss, LossOfClasses) else loss.balanced(labels)
     return ResolvedSpec(
         network=spec.network,
         inputs=[column.name for column in inputs],
         target=target.name,
         loss=loss,
         optimizer=optimizer,
-        batch_size=min(spec.batch_size, sizes.training_rows),
-        accumulate=batches_per_step(spec, sizes.training_rows),
+        batch_size=min(counted.batch_size, sizes.training_rows),
+        accumulate=batches_per_step(counted, sizes.training_rows),
         max_seconds=spec.max_seconds,
         sample_weight=spec.sample_weight,
-        epochs=spec.epochs,
-        early_stopping=spec.early_stopping,
+        epochs=counted.epochs,
+        early_stopping=counted.early_stopping,
         seed=seed,
         shuffle=spec.shuffle,
         dtype=spec.dtype,
-        validation=validation,
+        validation=parts.validation,
+        test=parts.test,
+        fold=spec.fold,
+        group=spec.group,
+        split_column=spec.split_column,
         preprocess=preprocess,
+        preprocess_target=spec.preprocess_target,
         augment=augment,
+        report_every_steps=spec.report_every_steps,
+        diagnostics=spec.diagnostics,
         metrics=metrics,
         item_shapes=[column.item_shape if column.categories is None else None for column in inputs],
         input_shape=list(input_shape),
         output_shape=list(output_shape),
         classes=classes,
         sizes=sizes,
+        found=found,
     )
 
 
@@ -165,7 +192,7 @@ def _check_given(layer: Layer, at: str, dtype: str, faults: Faults) -> None:
             faults.add(f"{at}/{name}", "too_large_number", message, expected="at most 3.4e38", got=f"{largest:g}")
 
 
-def _check_batches(spec: TrainingSpec, sizes: Sizes, faults: Faults) -> None:
+def _check_batches(spec: CountedSpec, sizes: Sizes, faults: Faults) -> None:
     """Every batch, the partial last one of an epoch too, must have the rows that each layer needs."""
     rows = sizes.training_rows
     batch_size = min(spec.batch_size, rows)
@@ -223,34 +250,29 @@ def _metrics(spec: TrainingSpec, classes: list[str] | None, loss: LossSpec | Non
     return spec.metrics
 
 
-def _optimizer(spec: TrainingSpec, sizes: Sizes | None, faults: Faults) -> OptimizerSpec:
-    """The optimizer, with the end of its schedule written in."""
+def _optimizer(spec: TrainingSpec, sizes: Sizes | None, faults: Faults, found: list[Found]) -> OptimizerSpec:
+    """The optimizer, with the end of its schedule written in. A learning rate that has to be found is noted in `found`."""
+    optimizer = spec.optimizer
+    if optimizer.learning_rate == AUTO:
+        how = "some are tried, when a worker first takes the job"
+        if isinstance(optimizer, LBFGS):
+            optimizer, how = optimizer.model_copy(update={"learning_rate": 1.0}), "lbfgs finds the length of every step by itself"
+        rate = None if optimizer.learning_rate == AUTO else optimizer.rate
+        found.append(Found(pointer=RATE_POINTER, value=rate, how=how))
     try:
-        return spec.optimizer if sizes is None else spec.optimizer.resolved(sizes.steps)
+        return optimizer if sizes is None else optimizer.resolved(sizes.steps)
     except InvalidSpec as refused:
         faults.extend(refused.faults, "/optimizer")
         return spec.optimizer
 
 
-def _validation(spec: TrainingSpec, of_classes: bool | None, rows: int, faults: Faults) -> tuple[ResolvedValidation | None, int]:
-    """Validation with its default, and the number of rows that are held out. of_classes: None where that is not known."""
-    if spec.validation is None:
-        return None, 0
-    asked = spec.validation
-    if asked.stratified and of_classes is False:
-        message = "a split can be stratified by classes only, and the target is not classes; leave stratified out"
-        faults.add("/validation/stratified", "stratified_without_classes", message, got="true")
-    held_out = validation_size(rows, asked.fraction)
-    if held_out >= rows:
-        message = f"holding out {asked.fraction:g} of {counted(rows, 'row')} leaves none to train on; lower the fraction or send more rows"
-        faults.add("/validation/fraction", "no_training_rows", message, expected="at least one training row", got="none")
-    stratified = bool(of_classes) if asked.stratified is None else asked.stratified
-    return ResolvedValidation(fraction=asked.fraction, stratified=stratified), held_out
+def _columns(by_name: Mapping[str, ColumnInfo], values: Callable[[str], np.ndarray] | None) -> Callable[[str], Column]:
+    """Gives the columns that the data holds, read as they are asked for."""
 
+    def column(name: str) -> Column:
+        if values is None:
+            raise TypeError("to divide rows by a column it is read: resolve needs `values`")
+        categories = by_name[name].categories
+        return Column(name, values(name), None if categories is None else tuple(categories))
 
-def _training_labels(labels: np.ndarray, validation: ResolvedValidation | None, rows: int, seed: int) -> np.ndarray:
-    """The labels of the rows that will be trained on, int64."""
-    if validation is not None:
-        training_rows, _ = split_rows(rows, validation.fraction, seed, labels if validation.stratified else None)
-        labels = labels[training_rows]
-    return labels.astype(np.int64)
+    return column

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from nncore.augment import AugmentSpec
+from nncore.auto import Auto, OrAuto
 from nncore.definition import Definition
 from nncore.losses import LossSpec
 from nncore.metrics import AskedMetric
@@ -14,6 +15,7 @@ from nncore.network import NetworkSpec
 from nncore.optimizers import Adam, OptimizerSpec
 from nncore.preprocess import PreprocessSpec
 from nncore.preprocess.step import ColumnName
+from nncore.preprocess.target import TargetPreprocessSpec
 from nncore.streams import LARGEST_SEED
 
 
@@ -24,6 +26,22 @@ class ValidationSpec(Definition):
     stratified: Annotated[
         bool | None, Field(description="Whether every class gives the same part of its rows. Default: true where the target is classes.")
     ] = None
+
+
+class FinalTest(Definition):
+    """Rows that are kept until the end: never trained on, and no choice is made by them. The best parameters are scored on them once."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1, description="Which part of all rows is kept.")] = 0.2
+    stratified: Annotated[
+        bool | None, Field(description="Whether every class gives the same part of its rows. Default: true where the target is classes.")
+    ] = None
+
+
+class Fold(Definition):
+    """One of several folds, into which the rows that no test takes are dealt: it is held out for validation."""
+
+    of: Annotated[int, Field(ge=2, le=100, description="How many folds there are.")]
+    number: Annotated[int, Field(ge=0, le=99, description="Which one is held out, from 0.")]
 
 
 class EarlyStopping(Definition):
@@ -59,9 +77,13 @@ class TrainingSpec(Definition):
     ] = None
     optimizer: OptimizerSpec = Adam()
     batch_size: Annotated[
-        int, Field(ge=1, le=10**9, description="Rows at a time, and per step unless accumulated; no more than there are to train on.")
+        int | Auto,
+        OrAuto(int, ge=1, le=10**9),
+        Field(description="Rows at a time, and per step unless accumulated; no more than there are to train on."),
     ] = 32
-    epochs: Annotated[int, Field(ge=1, le=10**9, description="How often every training row is visited.")] = 10
+    epochs: Annotated[
+        int | Auto, OrAuto(int, ge=1, le=10**9), Field(description="How often every training row is visited; auto stops early.")
+    ] = 10
     accumulate: Annotated[
         int, Field(ge=1, le=10**9, description="Batches per step: their gradients are averaged, as if they were one batch.")
     ] = 1
@@ -74,14 +96,37 @@ class TrainingSpec(Definition):
     shuffle: Annotated[bool, Field(description="Whether every epoch visits the rows in another order.")] = True
     dtype: Literal["float32", "float64"] = "float32"
     validation: Annotated[ValidationSpec | None, Field(description="Default: every row is trained on.")] = None
+    test: Annotated[FinalTest | None, Field(description="Default: no row is kept for the end.")] = None
+    fold: Annotated[Fold | None, Field(description="Hold out one of several folds, in place of `validation`.")] = None
+    group: Annotated[
+        ColumnName | None,
+        Field(description="A column that says whom a row belongs to (speaker, patient, customer): all rows of one fall on one side."),
+    ] = None
+    split_column: Annotated[
+        ColumnName | None,
+        Field(description="A column of texts that says what a row is for, in place of all these: train, validation or test."),
+    ] = None
     preprocess: list[PreprocessSpec] = Field(
         default_factory=list, max_length=8, description="Steps applied to the inputs, in order, fitted on the training rows."
     )
+    preprocess_target: Annotated[
+        TargetPreprocessSpec | None,
+        Field(
+            description="How the numbers of the target are scaled for training, fitted on the training rows. Losses are of the scaled "
+            "numbers; metrics and predictions are in the target's own unit. Default: they are learnt as they are."
+        ),
+    ] = None
     augment: list[AugmentSpec] = Field(
         default_factory=list,
         max_length=8,
         description="What is done to the rows of a batch, in order, behind the preprocessing; in training only.",
     )
+    report_every_steps: Annotated[
+        int | None, Field(ge=1, le=10**12, description="A report after every so many steps, beside that of every epoch. Default: none.")
+    ] = None
+    diagnostics: Annotated[
+        bool, Field(description="Whether reports tell norms of gradients and weights, how much a step moved them, and dead units.")
+    ] = False
     metrics: Annotated[list[AskedMetric] | None, Field(max_length=16, description='Default: ["accuracy"] where the target is classes.')] = (
         None
     )

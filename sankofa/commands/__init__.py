@@ -8,7 +8,31 @@ from collections.abc import Sequence
 
 import click
 
-from sankofa.commands import fork, jobs, keys, predict, processes, requests, serve, tenants, train, watch, weights
+from sankofa.commands import (
+    card,
+    compare,
+    completion,
+    config,
+    data,
+    datasets,
+    explain,
+    fork,
+    jobs,
+    keys,
+    logs,
+    minimize,
+    models,
+    predict,
+    processes,
+    requests,
+    serve,
+    tenants,
+    train,
+    wait,
+    watch,
+    webhooks,
+    weights,
+)
 from sankofa.commands.demo import demo
 from sankofa.commands.exits import TABLE, Exit, exit_code
 from sankofa.errors import SankofaError
@@ -27,25 +51,38 @@ def cli() -> None:
     """Sankofa trains neural networks: POST a network and a dataset, fetch trained weights.
 
     \b
-    sankofa demo                                a network learns handwritten digits, from end to end
-    sankofa serve                               run the service on this machine
-    sankofa train SPEC.json --data DATA.csv     train a network
+    sankofa demo                             see all of it, from end to end
+    sankofa serve                            run the service on this machine
+    sankofa train SPEC --data FILE --watch   train a network, and see it learn
     """
 
 
 for command in (
     demo,
     serve.serve,
+    datasets.data,
+    data.profile,
+    data.audit,
     train.train,
     fork.fork,
     jobs.jobs,
     watch.watch,
+    wait.wait,
+    logs.logs,
+    compare.compare,
     weights.weights,
     predict.predict,
+    explain.explain,
+    minimize.minimize,
+    card.card,
+    models.models,
     requests.pause,
     requests.resume,
     requests.stop,
     requests.cancel,
+    config.config,
+    completion.completion,
+    webhooks.webhooks,
     tenants.usage,
     keys.keys,
     tenants.tenants,

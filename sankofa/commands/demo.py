@@ -29,7 +29,7 @@ from sankofa.supervisor import stop_signals_interrupt
 )
 @as_json
 def demo(data_dir: Path | None, output: Path, as_json: bool) -> None:
-    """Watch a network learn handwritten digits through the real API, queue and store.
+    """Watch a network learn handwritten digits, from end to end.
 
     Starts a private service, trains, fetches the weights, tries them on rows never trained on, and leaves nothing running.
     With --json: one document with all numbers at the end.

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from sankofa.errors import InstallationFault, InvalidInput, JobUnsuccessful, Refused, SankofaError, Unreachable, WaitTimeout
+from sankofa.errors import InstallationFault, InvalidInput, JobCancelled, Refused, SankofaError, Unreachable, WaitTimeout
 
 
 class Exit(IntEnum):
     """How a command ended."""
 
     DONE = 0
-    UNSUCCESSFUL = 1
+    FAILED = 1
     USAGE = 2
     UNREACHABLE = 3
     REFUSED = 4
     NOT_RUNNING = 5
-    TIMED_OUT = 6
+    CANCELLED = 7
+    STOPPED = 8
+    TIMED_OUT = 124
     INTERRUPTED = 130
 
 
 MEANINGS = {
-    Exit.DONE: "done; of a job waited for: it succeeded or was stopped",
-    Exit.UNSUCCESSFUL: "the job failed or was cancelled; the demo did not learn",
-    Exit.USAGE: "the command cannot be understood, or a file or value given cannot be used",
+    Exit.DONE: "done; a job that was waited for succeeded",
+    Exit.FAILED: "the job failed; the demo did not learn; audit --strict found an error",
+    Exit.USAGE: "the command, or a file or value given, cannot be understood or used",
     Exit.UNREACHABLE: "the service does not answer",
     Exit.REFUSED: "the service refused; its reason is on stderr",
-    Exit.NOT_RUNNING: "the service cannot be started here, or could not be kept running",
+    Exit.NOT_RUNNING: "the service cannot be started here, could not be kept running, or not be copied",
+    Exit.CANCELLED: "the job was cancelled",
+    Exit.STOPPED: "the job was stopped; what it had learned is kept",
     Exit.TIMED_OUT: "--timeout is over; the job goes on",
     Exit.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM before it was done",
 }
@@ -34,10 +38,15 @@ MEANINGS = {
 TABLE = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
 
+def end_of(state: str) -> Exit:
+    """The exit code that tells of a job's end state, and of one that has not ended nothing."""
+    return {"failed": Exit.FAILED, "cancelled": Exit.CANCELLED, "stopped": Exit.STOPPED}.get(state, Exit.DONE)
+
+
 def exit_code(error: SankofaError) -> Exit:
     """The exit code that tells of `error`."""
     for kind, code in (
-        (JobUnsuccessful, Exit.UNSUCCESSFUL),
+        (JobCancelled, Exit.CANCELLED),
         (InvalidInput, Exit.USAGE),
         (Unreachable, Exit.UNREACHABLE),
         (Refused, Exit.REFUSED),
@@ -46,4 +55,4 @@ def exit_code(error: SankofaError) -> Exit:
     ):
         if isinstance(error, kind):
             return code
-    return Exit.UNSUCCESSFUL
+    return Exit.FAILED

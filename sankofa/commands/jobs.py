@@ -1,27 +1,53 @@
-"""`sankofa jobs`: the jobs of the service, or some of them in detail."""
+"""`sankofa jobs`: the jobs of the service, some of them in detail, where their time went, and the end of them."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.table import Table
 
 from sankofa.client import Client
-from sankofa.commands.options import as_json, connected, write_json
+from sankofa.commands.completion import job_ids as complete_jobs
+from sankofa.commands.options import as_json, connected, one_job, some_jobs, write_json
+from sankofa.commands.tables import show_table
 from sankofa.progress import measures, summary
+from sankofa.sending import size
 
 
-@click.command()
-@click.argument("job_ids", nargs=-1, metavar="[JOB]...")
+class Listing(click.Group):
+    """Commands of which `list` is meant where none is named: `sankofa jobs`, `sankofa jobs JOB`, `sankofa jobs --state running`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        to_complete = ctx.resilient_parsing and not args  # what is meant is not known yet
+        if not to_complete and (not args or args[0] not in {*self.commands, *ctx.help_option_names}):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [*super().shell_complete(ctx, incomplete), *complete_jobs(ctx, self.commands["list"].params[0], incomplete)]
+
+
+@click.group("jobs", cls=Listing)
+def jobs() -> None:
+    """List jobs, or show the JOBs named; tell where their time went; delete them.
+
+    `sankofa jobs [JOB]...` is short for `sankofa jobs list [JOB]...`, which has options.
+    """
+
+
+@jobs.command("list")
+@click.argument("job_ids", nargs=-1, metavar="[JOB]...", shell_complete=complete_jobs)
 @click.option("--state", help="Only those in this state: queued, running, paused, succeeded, ...")
 @click.option("--name", help="Only those of this name.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Only those with this tag; may be told several times.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 @as_json
 @connected
-def jobs(
+def list_jobs(
     client: Client, job_ids: tuple[str, ...], state: str | None, name: str | None, tags: tuple[str, ...], limit: int, as_json: bool
 ) -> None:
     """List jobs, newest first; or show the JOBs named. With --json: one job per line."""
@@ -52,3 +78,41 @@ def jobs(
     # A width that breaks no id where there is no terminal to measure.
     console = Console(highlight=False)
     console.print(table) if console.is_terminal else Console(highlight=False, width=200).print(table)
+
+
+@jobs.command()
+@one_job
+@as_json
+@connected
+def history(client: Client, job_id: str, as_json: bool) -> None:
+    """Tell which states JOB went through, and how long it was in each.
+
+    With --json: as GET /v1/jobs/{id}/history tells it.
+    """
+    found = client.job(job_id).history()
+    if as_json:
+        write_json(found)
+        return
+    show_table(("since", "state", "seconds"), ((stay["at"], stay["state"], _seconds(stay["seconds"])) for stay in found["data"]))
+    more = ", and more after these" if found["next_cursor"] else ""
+    all_of_it = ", ".join(f"{state} {seconds:,.1f} s" for state, seconds in found["seconds"].items())
+    claimed = f"taken by workers {found['claims']:,} times, {found['lost']:,} of them lost"
+    click.echo(f"{all_of_it}{more}\n{claimed}")
+
+
+@jobs.command()
+@some_jobs
+@as_json
+@connected
+def delete(client: Client, job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Delete JOBs that have ended, for good, with all that they left. With --json: the bytes that each freed, one per line.
+
+    One that others go on from, or that versions of models came from, is refused: delete those first.
+    """
+    for job_id in job_ids:
+        freed = client.job(job_id).delete()
+        write_json({"id": job_id, "freed_bytes": freed}) if as_json else click.echo(f"{job_id} is gone: {size(freed)} freed")
+
+
+def _seconds(seconds: Any) -> str:
+    return "" if seconds is None else f"{seconds:,.3f}"

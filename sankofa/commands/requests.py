@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sankofa.client import Client
-from sankofa.commands.options import as_json, connected, write_json
+from sankofa.commands.options import as_json, connected, some_jobs, write_json
 from sankofa.progress import summary
 
 
@@ -13,7 +13,7 @@ def request_command(action: str, help: str) -> click.Command:
     """The command that asks jobs for `action`."""
 
     @click.command(action, help=help + " With --json: the jobs as they are then, one per line.")
-    @click.argument("job_ids", nargs=-1, required=True, metavar="JOB...")
+    @some_jobs
     @as_json
     @connected
     def command(client: Client, job_ids: tuple[str, ...], as_json: bool) -> None:

@@ -22,7 +22,9 @@ from sankofa.supervisor import Supervisor, stop_signals_interrupt
 @as_json
 @installed
 def serve(host: str | None, port: int | None, data_dir: str | None, workers: int | None, as_json: bool) -> None:
-    """Run the service here until Ctrl-C: API, worker and reaper, each started again when it dies.
+    """Run the service here until Ctrl-C.
+
+    API, worker and reaper, each started again when it dies.
 
     The logs of all processes go to stderr. A second Ctrl-C does not wait for jobs to write their checkpoints.
     Every setting is also a SANKOFA_* variable; see docs/settings.md.

@@ -9,21 +9,24 @@ from typing import Any
 import click
 
 from sankofa.client import Client
-from sankofa.commands.exits import Exit
-from sankofa.commands.options import as_json, connected, read_json, timeout, write_json
-from sankofa.jobs import FORMATS
+from sankofa.commands.completion import dataset_ids
+from sankofa.commands.exits import Exit, end_of
+from sankofa.commands.options import as_json, connected, dataset_of, timeout, write_json
+from sankofa.commands.spec import changed, read_spec
 from sankofa.progress import follow, summary
+from sankofa.trained import FORMATS
 
 
 @click.command()
-@click.argument("spec", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--data", help="CSV file to train on (plain or .gz), or the id of a dataset; else the spec's `dataset`.")
-@click.option("--allow-missing", is_flag=True, help="Take empty cells of the CSV file for missing numbers, which the spec has to impute.")
+@click.argument("spec", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--data", shell_complete=dataset_ids, help="File to train on, or the id of a dataset; else the spec's `dataset`.")
+@click.option("--allow-missing", is_flag=True, help="Take empty cells of the file for missing numbers, which the spec has to impute.")
 @click.option("--target", help="Column to be learnt; else the spec's `target`.")
+@click.option("--set", "settings", multiple=True, metavar="PLACE=VALUE", help="Put it into the spec: --set optimizer.learning_rate=0.01")
 @click.option("--name", help="What to call the job.")
 @click.option("--seed", type=int, help="Seed of all that is random; else the spec's, else one is drawn.")
 @click.option("--preflight", is_flag=True, help="Queue nothing; say how large the job would be, how long it would take, what to beat.")
-@click.option("--watch", is_flag=True, help="Wait for the end of the job, showing how it goes.")
+@click.option("--watch", is_flag=True, help="Wait for the end of the job, drawing its curves.")
 @click.option("--output", type=click.Path(dir_okay=False), help=f"Wait, then write the weights here ({', '.join(FORMATS)}).")
 @timeout
 @as_json
@@ -34,6 +37,7 @@ def train(
     data: str | None,
     allow_missing: bool,
     target: str | None,
+    settings: tuple[str, ...],
     name: str | None,
     seed: int | None,
     preflight: bool,
@@ -42,19 +46,20 @@ def train(
     timeout_seconds: float | None,
     as_json: bool,
 ) -> int:
-    """Train the network that SPEC describes, a JSON file as POST /v1/jobs takes it (- reads stdin).
+    """Train the network that SPEC describes.
 
-    \b
+    SPEC is what POST /v1/jobs takes, in a file of JSON, YAML or TOML; - reads stdin.
+
     With --json: the job as one line, or with --watch or --output one line per change; the last is its end.
     """
-    document = _spec(spec)
+    document = changed(read_spec(spec), settings)
     if output is not None and Path(output).suffix not in FORMATS:
         raise click.UsageError(f"--output: expected a name that ends in {', '.join(FORMATS)}, got {output}")
     document |= {key: value for key, value in {"target": target, "name": name, "seed": seed}.items() if value is not None}
     if data is not None:
-        document["dataset"] = client.datasets.upload(data, missing="allow").id if allow_missing else client.dataset_id(data)
+        document["dataset"] = dataset_of(client, data, missing="allow" if allow_missing else "refuse")
     if "dataset" not in document and "parent" not in document:
-        raise click.UsageError(f"{spec} names no dataset; add --data FILE.csv or --data ds_...")
+        raise click.UsageError(f"{spec} names no dataset; add --data FILE or --data ds_...")
     if preflight:
         found = client.preflight(document)
         write_json(found) if as_json else click.echo(foretold(found))
@@ -66,12 +71,10 @@ def train(
         write_json(job.document)
     if not as_json:
         click.echo(summary(job))
-    if job.state in ("failed", "cancelled"):
-        return Exit.UNSUCCESSFUL
-    if output is not None:
+    if output is not None and job.state not in ("failed", "cancelled"):
         path = job.download(output)
         click.echo(f"  weights: {path}", err=as_json)
-    return Exit.DONE
+    return end_of(job.state)
 
 
 def foretold(found: Mapping[str, Any]) -> str:
@@ -87,14 +90,3 @@ def foretold(found: Mapping[str, Any]) -> str:
         f"  gradients: {gradients}",
     ]
     return "\n".join(lines + [f"  warning: {warning['message']}" for warning in found["warnings"]])
-
-
-def _spec(path: str) -> dict[str, Any]:
-    try:
-        with click.open_file(path, encoding="utf-8") as file:
-            document = read_json(file.read(), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{path} cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise click.UsageError(f"{path}: expected a JSON object with network, target, ...; got {type(document).__name__}")
-    return document

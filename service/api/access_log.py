@@ -31,7 +31,7 @@ def install(app: Flask) -> None:
         g.request_id = sent if REQUEST_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
-        about(**{name: text for name, text in (request.view_args or {}).items() if name in ("job_id", "dataset_id")})
+        about(**{name: text for name, text in (request.view_args or {}).items() if name in ("job_id", "dataset_id", "upload_id")})
 
     @app.after_request
     def end(response: Response) -> Response:

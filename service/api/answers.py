@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from flask import Response, request
+
+from service.api.problems import Refusal
+from service.store import clock
 
 
 def encode(document: Any) -> bytes:
@@ -41,8 +44,22 @@ def not_modified(tag: str) -> Response:
     return response
 
 
+def chosen(asked: str | None, kinds: Mapping[str, str]) -> str:
+    """The name of the kind of answer that is wanted: the one asked for, else by `Accept`, else the first. kinds: names, media types.
+
+    Raises Refusal (406) where none is accepted.
+    """
+    if asked is not None:
+        return asked
+    if not request.accept_mimetypes:
+        return next(iter(kinds))
+    accepted = request.accept_mimetypes.best_match(list(kinds.values()))
+    if accepted is None:
+        available = list(kinds.values())
+        raise Refusal(406, "not_acceptable", f"There is {', '.join(available)}; or say ?format={'|'.join(kinds)}.", available=available)
+    return next(name for name, media_type in kinds.items() if media_type == accepted)
+
+
 def iso_time(seconds: float | None) -> str | None:
-    """Seconds since 1970 as ISO 8601 in UTC with milliseconds: 2026-01-31T12:00:00.000Z."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """A time as answers show it: ISO 8601 in UTC with milliseconds."""
+    return None if seconds is None else clock.iso_time(seconds)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.answers import answer, encode, iso_time
 from service.api.authentication import narrowed, needs
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer, refusals
-from service.api.parameters import TENANT, Page, cursor
+from service.api.parameters import TENANT, Page, Time, cursor
 from service.store import audit as stored
 from service.store.audit import Filter
 from service.store.models import AuditLog
@@ -29,8 +29,8 @@ class AuditDocument(BaseModel):
     id: str
     at: str
     tenant: str = Field(description="Whose thing it was done to.")
-    key: str = Field(description="The id of the key that it was done with.")
-    action: str = Field(description="job.create, job.cancel, dataset.create, weights.read, key.rotate, tenant.update, ...")
+    key: str = Field(description="The id of the key that it was done with; `service` where the service did it by itself.")
+    action: str = Field(description="job.create, job.cancel, dataset.create, model.alias, weights.read, key.rotate, tenant.update, ...")
     target: str = Field(description="The id of what it was done to.")
     request_id: str | None = Field(description="Under this id the server's log knows the request.")
     data: dict[str, Any] = Field(description="What else there is to say; of a change, what was and what is.")
@@ -51,8 +51,8 @@ class AuditQuery(Page):
     key: str | None = Field(None, pattern=WORD, description="Only what was done with the key of this id.")
     action: str | None = Field(None, pattern=WORD, description="Only this action.")
     target: str | None = Field(None, pattern=WORD, description="Only what was done to this.")
-    since: AwareDatetime | None = Field(None, description="Not before this time, ISO 8601 with its offset.")
-    until: AwareDatetime | None = Field(None, description="Before this time, ISO 8601 with its offset.")
+    since: Time | None = Field(None, description="Not before this time, ISO 8601 with its offset.")
+    until: Time | None = Field(None, description="Before this time, ISO 8601 with its offset.")
 
 
 @resource.get("", responses={200: json_answer(AuditList, "A page of the log."), **refusals(_404="There is no such tenant.")})

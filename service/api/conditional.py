@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from flask import Response, request
+from werkzeug.datastructures import Range
 from werkzeug.http import parse_range_header
 
 from service.api.answers import is_known, not_modified
@@ -25,7 +26,7 @@ def file_answer(tag: str, size_bytes: int, read: Callable[[int, int], Iterable[b
     asked = parse_range_header(request.headers.get("Range"))
     fresh = "If-Range" not in request.headers or request.headers["If-Range"] == tag
     if asked is not None and asked.units == "bytes" and len(asked.ranges) == 1 and fresh and request.method == "GET":
-        found = asked.range_for_length(size_bytes)
+        found = _part(asked, size_bytes)
         if found is None:
             detail = f"The file has {size_bytes} bytes; the range asked for lies outside."
             raise Refusal(416, "range_not_satisfiable", detail, headers={"Content-Range": f"bytes */{size_bytes}"})
@@ -35,3 +36,9 @@ def file_answer(tag: str, size_bytes: int, read: Callable[[int, int], Iterable[b
     response.headers.update(headers)
     response.content_length = stop - start
     return response
+
+
+def _part(asked: Range, size_bytes: int) -> tuple[int, int] | None:
+    """[start, stop) of what was asked for, or None where there is nothing. The last N bytes of a shorter file are all it has."""
+    ((first, _),) = asked.ranges
+    return (0, size_bytes) if first < -size_bytes else asked.range_for_length(size_bytes)

@@ -11,11 +11,11 @@ from tempfile import NamedTemporaryFile
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from nncore.audit import Finding, Split, audit
+from nncore.audit import Finding, audit
 from nncore.audit.finding import Severity
 from nncore.errors import Fault
-from nncore.faults import did_you_mean, short
-from nncore.split import split_rows, validation_size
+from nncore.faults import did_you_mean, one_of, short
+from nncore.split import SIDES, Division, HeldOut, divide, validation_size
 from nncore.streams import LARGEST_SEED
 from nncore.table import Table
 from nncore.table.profile import profile
@@ -112,6 +112,7 @@ class AuditParameters(Parameters):
     group: str | None = Field(None, max_length=200, description="A column that names whom a row belongs to: a speaker, patient, customer.")
     fraction: float | None = Field(None, gt=0, lt=1, description="Which part of the rows a job will hold out for validation.")
     seed: int | None = Field(None, ge=0, le=LARGEST_SEED, description="The job's seed, which draws the rows; 0 unless told.")
+    split_column: str | None = Field(None, max_length=200, description="The column that says what rows are for: train, validation or test.")
 
 
 @resource.get("/<dataset_id>/profile", responses={200: json_answer(Profile, "The profile."), **refusals(_404=NO_DATASET)})
@@ -136,23 +137,34 @@ def get_dataset_audit(path: DatasetPath, query: AuditParameters) -> Response:
     """Look for what would teach a network wrong priorities, before it is trained.
 
     Constant columns and repeated rows are always looked for; with `target` class imbalance, columns that give it away and equal rows that
-    disagree; with `fraction` (and `seed`), drawn as a job draws them, rows whose inputs stand on both sides of the split, and with `group`
-    groups that do. `GET /v1/jobs/{id}/audit` judges the very split of a job. Nothing is refused for what is found: it is for you to judge.
+    disagree; with `fraction` (and `seed`), drawn as a job draws them, or `split_column`, rows whose inputs stand on both sides of the
+    split, and with `group` groups that do. `GET /v1/jobs/{id}/audit` judges the very split of a job. Nothing is refused for what is found:
+    it is for you to judge.
     """
     here = context()
     dataset = datasets.get(here.store, tenant_id(), path.dataset_id, in_trash=True)
-    check_columns({"target": query.target, "group": query.group}, dataset)
+    named = {"target": query.target, "group": query.group, "split_column": query.split_column}
+    check_columns(named, dataset)
     if query.fraction is not None and validation_size(dataset.rows, query.fraction) >= dataset.rows:
         message = f"holding out {query.fraction:g} of {dataset.rows:,} rows leaves none to train on"
         raise invalid_parameters([Fault("/fraction", "no_training_rows", message, "at least one training row", "none")])
     with opened(here, dataset) as table:
-        split = None
-        if query.fraction is not None:
-            stratified = query.target is not None and table[query.target].categories is not None
-            labels = table[str(query.target)].values if stratified else None
-            split = Split(*split_rows(table.rows, query.fraction, query.seed or 0, labels))
-        found = audit(table, target=query.target, group=query.group, split=split)
-    return told(dataset, found)
+        held_out = None
+        if query.split_column is not None:
+            _check_sides(query.split_column, table)
+        elif query.fraction is not None:
+            held_out = HeldOut(query.fraction, query.target is not None and table[query.target].categories is not None)
+        division = Division(query.seed or 0, held_out, split_column=query.split_column, target=query.target)
+        inputs = [column.name for column in table.columns if column.name not in named.values()]
+        split = divide(table.rows, division, table.__getitem__)
+        return told(dataset, audit(table, target=query.target, inputs=inputs, group=query.group, split=split))
+
+
+def _check_sides(name: str, table: Table) -> None:
+    unknown = [text for text in table[name].categories or ("numbers",) if text.strip().lower() not in SIDES]
+    if unknown:
+        message = f"the column {short(name)} says {one_of(unknown)}; expected are {one_of(SIDES)}"
+        raise invalid_parameters([Fault("/split_column", "unknown_side", message, one_of(SIDES), short(unknown[0]))])
 
 
 def told(dataset: Dataset, found: Sequence[Finding]) -> Response:

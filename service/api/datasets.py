@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from nncore.table import ColumnInfo, TableLimits
 from nncore.table.missing import EVERY_COLUMN, NO_COLUMN
-from service.api import idempotency
+from service.api import examples, idempotency
 from service.api.access_log import about
 from service.api.answers import answer, encode, etag, iso_time
 from service.api.authentication import needs, tenant_id
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer, reads_headers, reference, refusals
 from service.api.parameters import DatasetPath, Page, Parameters, cursor
-from service.api.uploads import OTHER_TYPES, ColumnsBody, Name, received
+from service.api.problems import Refusal
+from service.api.resumable import arrived
+from service.api.uploads import OTHER_TYPES, ColumnsBody, Name, PartsBody, received
 from service.settings import Settings
-from service.store import blobs, quotas, trash
+from service.store import blobs, quotas, trash, uploads
 from service.store import datasets as stored
 from service.store import idempotency as keys
 from service.store.datasets import NewDataset
-from service.store.errors import QuotaExceeded, SameContent
-from service.store.models import Dataset
+from service.store.errors import NotFound, QuotaExceeded, SameContent
+from service.store.models import Dataset, Upload
 
 resource = blueprint("datasets", "Tables that jobs are trained on.", "/v1/datasets")
 
@@ -41,13 +43,14 @@ BODY = {
             }
         },
         "application/json": {
-            "schema": reference(ColumnsBody),
+            "schema": {"anyOf": [reference(ColumnsBody), reference(PartsBody)]},
             "examples": {
                 "xor": {"summary": "Four points in the plane, each row of x two numbers", "value": XOR},
                 "categories": {
                     "summary": "A column of text is categorical",
                     "value": {"columns": {"size": [1, 2.5], "kind": ["door", "window"]}},
                 },
+                "upload": {"summary": "A file that was sent in parts", "value": {"upload": examples.UPLOAD, "name": "doors"}},
             },
         },
     },
@@ -107,6 +110,8 @@ class CreateDatasetQuery(Parameters):
         201: json_answer(DatasetDocument, "The dataset.", headers=MADE),
         **refusals(
             _400="The body is not JSON, or a form that is cut off.",
+            _404="There is no such upload in parts.",
+            _409="The upload in parts is not complete (`upload_unfinished`), or what was made of it is gone (`upload_used`).",
             _411="A file whose length is not said before.",
             _413="The body is larger than the server takes.",
             _415="A media type that is not taken here.",
@@ -120,10 +125,10 @@ class CreateDatasetQuery(Parameters):
 def create_dataset(query: CreateDatasetQuery) -> Response:
     """Upload a dataset.
 
-    As a file (the body, or the part `file` of a form) or as JSON columns. Files are told by how they begin: CSV, plain or gzip (delimiter
-    and header are found out); .npz, every array a column; .npy, one column `x`; Parquet (where the server has pyarrow); a zip of folders
-    named for classes, with PNG or JPEG pictures (where it has Pillow) or WAV sounds of one size: columns `picture` (channels, height,
-    width) or `sound`, and `label`. The answer's `sniffed` says what was found.
+    As a file (the body, the part `file` of a form, or the id of an upload in parts) or as JSON columns. Files are told by how they begin:
+    CSV, plain or gzip (delimiter and header are found out); .npz, every array a column; .npy, one column `x`; Parquet (where the server has
+    pyarrow); a zip of folders named for classes, with PNG or JPEG pictures (where it has Pillow) or WAV sounds of one size: columns
+    `picture` (channels, height, width) or `sound`, and `label`. The answer's `sniffed` says what was found.
 
     A column holds numbers, or texts: then it is categorical. Numbers are kept as float32 where that changes none of them (in CSV: none as
     it is written), else as int64 or float64. In JSON a row may also be a list of numbers, nested as you like, of one shape in all rows; or
@@ -133,15 +138,18 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
     Content you have uploaded before is not stored again: the answer is 200 with the dataset you have, under the name it has.
     """
     here = context()
-    with received(here.settings, query.name) as upload:
+    with received(here.settings, query.name, in_parts=True) as upload:
         once = idempotency.once(upload.digest)
         made = once and keys.earlier(here.store, tenant_id(), once)
         if not made:
+            parts = arrived(upload.upload_id, cast(IO[bytes], upload.content)) if upload.upload_id else None
+            if parts and parts.dataset_id:
+                return _same(_made_of(parts))
             read = upload.read(limits(here.settings), EVERY_COLUMN if query.missing == "allow" else NO_COLUMN, here.settings.data_dir)
             if same := stored.with_content(here.store, tenant_id(), read.table.digest):
-                return _same(same)
+                return _same(same, parts)
             header = read.table.header()
-            quotas.room_is_left(here.store, tenant_id(), header["bytes"])
+            quotas.room_is_left(here.store, tenant_id(), header["bytes"] - (parts.bytes if parts else 0))
             new = NewDataset(
                 tenant_id=tenant_id(),
                 name=upload.name,
@@ -154,21 +162,37 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
                 sniffed=read.sniffed,
             )
             try:
-                made = stored.create(here.store, new, answer=lambda dataset: encode(document(dataset)), once=once)
+                made = stored.create(
+                    here.store, new, answer=lambda dataset: encode(document(dataset)), once=once, upload_id=upload.upload_id
+                )
             except QuotaExceeded:  # another upload took the room meanwhile
                 blobs.remove(here.store, [new.blob_id])
                 raise
             except SameContent as error:  # another upload was quicker
                 blobs.remove(here.store, [new.blob_id])
-                return _same(error.dataset)
+                return _same(error.dataset, parts)
             if made.replayed:  # a twin was quicker
                 blobs.remove(here.store, [new.blob_id])
+            if parts:
+                blobs.remove(here.store, [parts.blob_id])
     about(dataset_id=made.id)
     return idempotency.created(made, 201, f"/v1/datasets/{made.id}")
 
 
-def _same(dataset: Dataset) -> Response:
-    """200: the content was there before."""
+def _made_of(parts: Upload) -> Dataset:
+    """What was made of an upload in parts earlier. Raises Refusal (409) where that is gone."""
+    dataset_id = parts.dataset_id or ""
+    try:
+        return stored.get(context().store, tenant_id(), dataset_id)
+    except NotFound as error:
+        detail = f"The upload {parts.id} has become the dataset {dataset_id}, and its bytes are gone. {error} Upload the file again."
+        raise Refusal(409, "upload_used", detail) from None
+
+
+def _same(dataset: Dataset, parts: Upload | None = None) -> Response:
+    """200: the content was there before. parts: the upload that brought it once more."""
+    if parts:
+        uploads.became(context().store, parts, dataset.id)
     about(dataset_id=dataset.id)
     body = encode(document(dataset))
     return answer(body, ETag=etag(body), Location=f"/v1/datasets/{dataset.id}")

@@ -15,7 +15,7 @@ from service.api.answers import encode, iso_time
 from service.api.context import Context
 from service.api.job_document import progress
 from service.store import events, jobs, metrics
-from service.store.errors import StoreBusy
+from service.store.errors import NotFound, StoreBusy
 from service.store.models import Job, JobEvent, JobMetric
 from service.store.states import TERMINAL
 
@@ -86,7 +86,7 @@ def _messages(here: Context, tenant_id: str, job_id: str, seen: Position) -> Ite
                 yield b": heartbeat\n\n"
             here.streams.wait(pause)
             pause = min(pause * 1.3, MOST_PAUSE_SECONDS)
-    except StoreBusy:
+    except (NotFound, StoreBusy):  # deleted meanwhile; or the client comes back
         return
 
 

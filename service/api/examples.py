@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 DATASET = "ds_01h455vb4pex5vsknk084sn02q"
+UPLOAD = "up_01h455vb4pex5vsknk084sn02q"
 JOB = "job_01h455vb4pex5vsknk084sn02q"
 
 XOR_JOB: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""/v1/jobs: change the name, tags and priority of a job, and ask something of many jobs at once."""
+"""/v1/jobs: change the name, tags and priority of a job, delete one, and ask something of many jobs at once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from nncore.errors import Fault, InvalidSpec
 from service.api.answers import answer, encode, etag
 from service.api.authentication import needs, tenant_id
 from service.api.context import context
+from service.api.datasets import Purged
 from service.api.job_document import JobDocument, document
 from service.api.jobs import JOB, MOST_TAGS, NO_JOB, TagName, TagValue, few, resource
 from service.api.openapi import header_parameter, json_answer, json_body, reads_headers, refusals
 from service.api.parameters import JobPath, pattern
 from service.api.problems import Refusal
 from service.api.uploads import Name
+from service.kinds import Kind
+from service.store import deletion, jobs
 from service.store import job_changes as stored
-from service.store import jobs
 from service.store.job_filter import JobFilter, as_text
 from service.store.jobs import JobDetail
 from service.store.states import Action, State
@@ -28,6 +30,7 @@ IF_MATCH = header_parameter(
     "If-Match",
     'The `ETag` of the job as you know it, or its `revision` in quotes, "3", which only such changes raise; or * for whatever it is now. '
     "Needed.",
+    required=True,
 )
 CHANGE = {"tags": ("Other tags, in the place of those there are", {"tags": {"lesson": 2, "kept": True}, "priority": 5})}
 ACTIONS = {"lesson": ("Cancel what waits and belongs to a lesson", {"action": "cancel", "state": ["queued"], "tags": {"lesson": 1}})}
@@ -52,10 +55,11 @@ class JobChange(BaseModel):
 class ActionsBody(BaseModel):
     """What to ask, and of which jobs: those for which all that is said holds. At least one condition is needed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 2})
 
     action: Action
     state: list[State] = Field(default_factory=list, max_length=20, description="In one of these states.")
+    kind: list[Kind] = Field(default_factory=list, max_length=20, description="Of one of these kinds.")
     dataset: str | None = Field(None, pattern=pattern("dataset"), description="On this dataset.")
     name: Name | None = Field(None, description="Of this name.")
     tags: Tags = Field(default_factory=dict, description="With these tags and values.")
@@ -105,6 +109,27 @@ def change_job(path: JobPath, body: JobChange) -> Response:
     return answer(changed, ETag=etag(changed))
 
 
+@resource.delete(
+    "/<job_id>",
+    responses={
+        200: json_answer(Purged, "What was freed."),
+        **refusals(
+            _404=NO_JOB,
+            _409="It has not ended (`illegal_action`): cancel it first. Or jobs that go on from it name it, or versions of models "
+            "came from it (`job_in_use`): delete those first.",
+        ),
+    },
+)
+@needs("write")
+def delete_job(path: JobPath) -> Response:
+    """Delete a job that has ended, for good: its events, reports, checkpoints and snapshots, and say how many bytes that frees.
+
+    There is no trash for jobs. Its dataset stays.
+    """
+    freed_bytes = deletion.delete(context().store, tenant_id(), path.job_id)
+    return answer(encode({"id": path.job_id, "freed_bytes": freed_bytes}))
+
+
 @resource.post(
     "/actions",
     request_body=json_body(ActionsBody, ACTIONS),
@@ -117,10 +142,11 @@ def act_on_jobs(body: ActionsBody) -> Response:
     Sent again it does the same to those that are left: it may be repeated.
     """
     here = context()
-    chosen = JobFilter(body.state, body.dataset, body.name, {name: as_text(value) for name, value in body.tags.items()})
-    if chosen == JobFilter([]):
-        message = 'expected at least one of state, dataset, name and tags; for every job there is, send "state" with all states meant'
+    if not (body.state or body.kind or body.dataset or body.name or body.tags):
+        message = 'expected at least one of state, kind, dataset, name and tags; for every job there is, send "state" with all states meant'
         raise InvalidSpec([Fault("", "no_filter", message, "a condition", "none")])
+    tags = {name: as_text(value) for name, value in body.tags.items()}
+    chosen = JobFilter(body.state, body.dataset, body.name, tags, kinds=body.kind)
     changed, more = stored.request_all(here.store, tenant_id(), body.action, chosen, MOST_AT_ONCE)
     if changed and body.action is Action.RESUME:
         here.waker.wake()

@@ -9,11 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nncore.spec import ResolvedSpec
 from service.api.answers import iso_time
+from service.kinds import ExplanationSpec, Kind, PredictionSpec
 from service.store.jobs import JobDetail
 from service.store.models import Job, Snapshot
 from service.store.states import TERMINAL, State, allowed_actions
 
-PARTS = ("events", "metrics", "snapshots", "split", "audit", "weights", "predict")
+PARTS = {
+    Kind.TRAIN: (
+        *("events", "history", "metrics", "snapshots", "split", "audit"),
+        *("assessment", "card", "weights", "predict", "predictions", "explain"),
+    ),
+    Kind.PREDICT: ("events", "history", "predictions"),
+    Kind.EXPLAIN: ("events", "history", "explanation"),
+}
 
 
 Tables = Annotated[dict[str, Any], Field(description="Metrics that are more than a number: confusion_matrix, per_class.")]
@@ -34,7 +42,7 @@ class Progress(BaseModel):
     fraction: float = Field(description="Steps done, of all; 0 to 1, and 1 when training has ended early.")
     epoch: int = Field(description="Epochs completed.")
     epochs: int
-    step: int = Field(description="Updates of the parameters so far.")
+    step: int = Field(description="Updates of the parameters so far; of a prediction rows, of an explanation parts that are answered.")
     steps: int
     loss: float | None = Field(description="Mean training loss of the present epoch so far.")
     validation_loss: float | None
@@ -71,24 +79,52 @@ class Measured(BaseModel):
     tables: Tables
 
 
+class Tested(BaseModel):
+    """What the best parameters are worth on the rows that were kept for the end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int
+    loss: float | None
+    metrics: dict[str, float | None]
+    tables: Tables
+
+
+class Warned(BaseModel):
+    """Something about the job's data that would teach a network wrong priorities."""
+
+    model_config = ConfigDict(extra="forbid", title="ResultFinding")
+
+    code: str
+    severity: Literal["warning", "error"] = Field(description="error: the result cannot be trusted.")
+    message: str
+
+
 class Result(BaseModel):
     """The parameters that a job left: the best ones, and those of its last step."""
 
     best: Measured | None
     last: Measured | None
+    test: Tested | None = Field(description="Where the spec keeps rows for a `test`: the best parameters, judged on them once.")
+    findings: list[Warned] = Field(description="What is wrong with its data, the worst first; `assessment` says it in full.")
 
 
 class ParentDocument(BaseModel):
-    """The job that another goes on from."""
+    """The job, or the version of a model, that another goes on from."""
 
     model_config = ConfigDict(extra="forbid", title="Parent")
 
-    job: str
-    step: int = Field(description="Where it goes on.")
-    epoch: int = Field(description="The epochs that were complete there.")
+    job: str | None = Field(description="Null where the network of a version was imported.")
+    model: str | None = Field(None, description="Where a version of a model was named.")
+    version: int | None = Field(None, description="Its number.")
+    step: int | None = Field(description="Where it goes on; null where the network was imported.")
+    epoch: int | None = Field(description="The epochs that were complete there.")
     continues: Literal["exactly", "parameters"] = Field(
         description="exactly: the same run, bit for bit, with more epochs; steps and epochs count on. parameters: a run of its own, that "
         "begins with the parameters found there."
+    )
+    preprocessing: Literal["kept", "fitted"] | None = Field(
+        None, description="kept: inputs are made with the means, categories and scales of the parent. fitted: with those of its own data."
     )
     further_epochs: int = Field(description="How many epochs were asked for beyond that.")
     from_checkpoint: int | None = Field(
@@ -102,7 +138,7 @@ class JobDocument(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Job")
 
     id: str
-    kind: str
+    kind: Kind = Field(description="What it does; other kinds may come.")
     name: str | None
     tags: dict[str, Any]
     priority: int
@@ -123,7 +159,9 @@ class JobDocument(BaseModel):
     trained_seconds: float
     result: Result | None = Field(description="Once it has ended with parameters.")
     parent: ParentDocument | None = Field(description="The job that it goes on from.")
-    spec: ResolvedSpec = Field(description="What is trained, with every default written in.")
+    spec: ResolvedSpec | PredictionSpec | ExplanationSpec = Field(
+        description="What is done, with every default written in; what it holds goes by `kind`."
+    )
     links: dict[str, str]
 
 
@@ -154,17 +192,35 @@ def document(detail: JobDetail) -> dict[str, Any]:
         "losses": job.losses,
         "slices": job.slices,
         "trained_seconds": round(job.trained_seconds, 3),
-        "result": _result(detail.snapshots),
+        "result": result(detail.snapshots),
         "parent": job.parent,
         "spec": detail.spec,
         "links": {
             "self": address,
             "dataset": f"/v1/datasets/{job.dataset_id}",
-            **({} if job.parent is None else {"parent": f"/v1/jobs/{job.parent['job']}"}),
-            **{part: f"{address}/{part}" for part in PARTS},
+            **_parent_of(job.parent),
+            **{part: f"{address}/{part}" for part in PARTS[Kind(job.kind)]},
+            **_network_of(detail.spec),
             **{action.value: f"{address}/{action}" for action in actions},
         },
     }
+
+
+def _parent_of(parent: dict[str, Any] | None) -> dict[str, str]:
+    """Where that lies which a job goes on from."""
+    if parent is None:
+        return {}
+    if parent["job"] is not None:
+        return {"parent": f"/v1/jobs/{parent['job']}"}
+    return {"parent": f"/v1/models/{parent['model']}/versions/{parent['version']}"}
+
+
+def _network_of(spec: dict[str, Any]) -> dict[str, str]:
+    """Where the network lies that a job works with, which trains none."""
+    source = spec["network"]
+    if source.get("model") is not None:
+        return {"network": f"/v1/models/{source['model']}/versions/{source['version']}"}
+    return {} if source.get("job") is None else {"network": f"/v1/jobs/{source['job']}"}
 
 
 def progress(job: Job) -> dict[str, Any]:
@@ -200,8 +256,11 @@ def values(reported: dict[str, Any]) -> dict[str, Any]:
     return {"loss": reported.get("loss"), "validation_loss": reported.get("validation_loss"), "metrics": reported.get("metrics") or {}}
 
 
-def _result(snapshots: Sequence[Snapshot]) -> dict[str, Any] | None:
+def result(snapshots: Sequence[Snapshot]) -> dict[str, Any] | None:
+    """What the best and the last of them are; None where there are none."""
     if not snapshots:
         return None
-    best = next((measured(snapshot) for snapshot in snapshots if snapshot.best), None)
-    return {"best": best, "last": next((measured(snapshot) for snapshot in snapshots if snapshot.last), None)}
+    best = next((snapshot for snapshot in snapshots if snapshot.best), None)
+    last = next((measured(snapshot) for snapshot in snapshots if snapshot.last), None)
+    known = best.values if best else {}
+    return {"best": best and measured(best), "last": last, "test": known.get("test"), "findings": known.get("findings") or []}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
+import numpy as np
 from flask import Response, request
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,23 +24,24 @@ from pydantic_core import PydanticCustomError
 from nncore.errors import Fault, InvalidSpec
 from nncore.faults import MAX_FAULTS
 from nncore.spec import OF_THE_DATA, Limits, ResolvedSpec, TrainingSpec, read_spec, resolve
-from nncore.table import ColumnInfo
+from nncore.table import Column, ColumnInfo
 from service.api import idempotency
 from service.api.access_log import about
 from service.api.answers import answer, encode, etag, is_known, not_modified
 from service.api.authentication import needs, tenant_id
-from service.api.columns import values
 from service.api.context import Context, context
 from service.api.examples import JOBS
 from service.api.job_document import JobDocument, document
+from service.api.known_columns import faults_of_asking, keeps, known, read_as, steps_of
 from service.api.long_poll import IF_NONE_MATCH, PREFER, preferred_wait_seconds, until_changed
 from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
-from service.api.parameters import JobPath, Page, cursor, known_id, pattern
+from service.api.parameters import JobPath, Page, Time, cursor, known_id, pattern
 from service.api.parents import Parent, ParentBody, lineage, parent_of, start_of
 from service.api.problems import Refusal
 from service.api.uploads import Name
+from service.kinds import Kind
 from service.settings import Settings
-from service.store import datasets, quotas
+from service.store import blobs, datasets, quotas
 from service.store import idempotency as keys
 from service.store import jobs as stored
 from service.store.errors import NotFound
@@ -48,7 +50,7 @@ from service.store.jobs import NewJob
 from service.store.models import Dataset
 from service.store.states import TERMINAL, Action, State
 
-resource = blueprint("jobs", "Trainings: what was asked for, how far it is, what came out.", "/v1/jobs")
+resource = blueprint("jobs", "What was asked for, how far it is, what came out.", "/v1/jobs")
 
 TagName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 MOST_TAGS = 64
@@ -78,7 +80,8 @@ TagValue = Annotated[
 
 
 def _may_inherit(schema: dict[str, Any]) -> None:
-    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["parent"], "properties": {"parent": {"type": "object"}}}]
+    with_parent = {"required": ["parent"], "properties": {"parent": {"type": "object"}}}
+    schema["if"], schema["else"] = with_parent, {"required": schema.pop("required")}
 
 
 JOB = {"Location": "Where the job is.", "ETag": "The sha256 of this answer."}
@@ -96,18 +99,26 @@ class JobBody(TrainingSpec):
         default_factory=dict, max_length=MOST_TAGS, description="Words of your own."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first; waiting 10 minutes counts as one more.")
-    parent: ParentBody | None = Field(None, description="The job to go on from. `epochs` are then further ones.")
+    parent: ParentBody | None = Field(
+        None, description="The job, or the version of a model, to go on from. `epochs` are then further ones."
+    )
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A job that is asked for, resolved. exactly: it goes on with the run of its parent, bit for bit."""
+    """A job that is asked for, resolved.
+
+    column: gives a column of the dataset, as the job takes it. exactly: it goes on with the run of its parent, bit for bit. kept: with its
+    preprocessing.
+    """
 
     body: JobBody
     spec: ResolvedSpec
     dataset: Dataset
+    column: Callable[[str], Column]
     parent: Parent | None
     exactly: bool
+    kept: bool
 
 
 class JobList(BaseModel):
@@ -125,17 +136,18 @@ Tag = Annotated[str, Field(min_length=1, max_length=700, pattern=r"^[^=\x00][^\x
 class JobsQuery(Page):
     cursor: str | None = cursor("job")
     state: list[State] = Field([], max_length=20, description="Only jobs in one of these states.")
+    kind: list[Kind] = Field([], max_length=20, description="Only jobs of one of these kinds.")
     dataset: str | None = Field(None, pattern=pattern("dataset"), description="Only jobs on this dataset.")
     name: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$", description="Only jobs of this name.")
     tag: list[Tag] = Field([], max_length=20, description="Only jobs with this tag: NAME, or NAME=VALUE. Of several, with all of them.")
-    created_after: AwareDatetime | None = Field(None, description="Only jobs made at this time or later: 2026-01-31T12:00:00Z.")
-    created_before: AwareDatetime | None = Field(None, description="Only jobs made before this time.")
+    created_after: Time | None = Field(None, description="Only jobs made at this time or later: 2026-01-31T12:00:00Z.")
+    created_before: Time | None = Field(None, description="Only jobs made before this time.")
 
     def chosen(self) -> JobFilter:
         """The same for the store."""
         tags = {name: value if mark else None for name, mark, value in (tag.partition("=") for tag in self.tag)}
         since, until = (None if at is None else at.timestamp() for at in (self.created_after, self.created_before))
-        return JobFilter(self.state, self.dataset, self.name, tags, since, until)
+        return JobFilter(self.state, self.dataset, self.name, tags, since, until, self.kind)
 
 
 @resource.post(
@@ -164,11 +176,13 @@ def create_job() -> Response:
     target; several scalar columns are laid side by side. A missing `loss` is chosen from the target.
 
     With a `parent` the job goes on from another, which stays as it is. All that is left out is as it was there, and `epochs` are further
-    ones (left out: those that the parent had left, else as many as it had). Where nothing but `epochs`, `early_stopping`, `max_seconds`
-    or `metrics` is other than there, the run goes on bit for bit, as if it had been asked for more epochs at once; an epoch that was
-    begun counts as the first further one. With anything else changed, other data, or from `best`, it begins a run of its own with the
-    parameters found there (fine-tuning); the network must have the same parameters, and preprocessing is fitted to its own data. The
-    `parent` of the answer says which.
+    ones (left out: those that the parent had left, else as many as it had). Where nothing but `epochs`, `early_stopping`, `max_seconds`,
+    `metrics` or what reports tell is other than there, the run goes on bit for bit, as if it had been asked for more epochs at once; an
+    epoch that was begun counts as the first further one. With anything else changed, other data, or from `best`, it begins a run of its
+    own with the parameters found there (fine-tuning); the network must have the same parameters, and the same classes. As long as inputs
+    and steps are the parent's its preprocessing is kept: means, scales and categories stay those that the parameters were trained with.
+    `"preprocessing": "fitted"` fits it to the new data instead. The `parent` of the answer says which. A version of a model may be a
+    parent, too: `{"model": "digits", "alias": "production"}`.
     """
     here = context()
     once = idempotency.once(hashlib.sha256(request.get_data()).hexdigest())
@@ -176,12 +190,13 @@ def create_job() -> Response:
     if not made:
         asked = resolved(here, request.get_json())
         body, spec, parent = asked.body, asked.spec, asked.parent
+        quotas.room_is_left(here.store, tenant_id())
         new = NewJob(
             tenant_id=tenant_id(),
             dataset_id=body.dataset,
-            parent=lineage(parent, spec, asked.exactly) if parent else None,
+            parent=lineage(parent, spec, asked.exactly, kept=asked.kept) if parent else None,
             start=start_of(here, parent, asked.exactly) if parent else None,
-            fingerprint=parent.detail.job.fingerprint if parent and asked.exactly else None,
+            fingerprint=parent.detail.job.fingerprint if parent and parent.detail and asked.exactly else None,
             spec=spec.model_dump(mode="json"),
             steps=spec.sizes.steps,
             epochs=spec.epochs,
@@ -190,8 +205,8 @@ def create_job() -> Response:
             priority=body.priority,
             parameters=spec.sizes.parameters,
         )
-        quotas.room_is_left(here.store, tenant_id())
-        made = stored.create(here.store, new, answer=lambda detail: encode(document(detail)), once=once)
+        create = partial(stored.create, here.store, new, answer=lambda detail: encode(document(detail)), once=once)
+        made = blobs.named_by(here.store, new.start.blob_id if new.start else None, create)
         about(dataset_id=body.dataset)
     about(job_id=made.id)
     here.waker.wake()
@@ -306,22 +321,38 @@ def resolved(here: Context, document: dict[str, Any]) -> Asked:
         except NotFound as error:
             unread |= OF_THE_DATA
             found.append(Fault("/dataset", "not_found", str(error), "the id of a dataset", error.identifier))
-    of_data = partial(values, here.store, dataset) if dataset else None
+    kept = False
+    if parent and dataset is not None and not unread & {"inputs", "target", "preprocess", "preprocess_target"}:
+        kept = keeps(parent, body)
+        columns, unknown = known(parent, body, columns, kept=kept)
+        found += [*faults_of_asking(parent, body), *unknown]
+        unread |= {fault.pointer.removeprefix("/") for fault in unknown}
+        if kept:
+            body = body.model_copy(update={"preprocess": steps_of(parent)})
+    told = {column.name: column.categories for column in columns}
+    read = None if dataset is None else read_as(here, dataset, body.target, told.get(body.target))
+    values = None if read is None else partial(_values, read)
     try:
-        spec = resolve(body, columns, rows, limits(here.settings), unread=unread, values=of_data)
+        spec = resolve(body, columns, rows, limits(here.settings), unread=unread, values=values)
     except InvalidSpec as refused:
         found += refused.faults
+    if found:
         if [fault.code for fault in found] == ["not_found"]:
             raise Refusal(404, "not_found", found[0].message, faults=found) from None
         raise InvalidSpec(found[:MAX_FAULTS]) from None
     assert dataset is not None, "without one, resolve refuses"
+    assert read is not None
     exactly = parent is not None and parent.goes_on_exactly(spec, dataset)
     if parent:
         if exactly:
-            body = body.model_copy(update={"epochs": parent.epoch + body.epochs})
-            spec = resolve(body, columns, rows, limits(here.settings), values=of_data)
-        parent.check(spec, dataset, exactly)
-    return Asked(body, spec, dataset, parent, exactly)
+            body = body.model_copy(update={"epochs": (parent.epoch or 0) + spec.epochs, "early_stopping": spec.early_stopping})
+            spec = resolve(body, columns, rows, limits(here.settings), values=values).model_copy(update={"found": spec.found})
+        parent.check(spec, exactly)
+    return Asked(body, spec, dataset, read, parent, exactly, kept or exactly)
+
+
+def _values(read: Callable[[str], Column], name: str) -> np.ndarray[Any, Any]:
+    return read(name).values
 
 
 def limits(settings: Settings) -> Limits:

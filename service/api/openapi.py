@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from importlib.resources import files
+from typing import Any, TypeVar, cast
 
+import orjson
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.info import Info
 from flask_openapi.models.tag import Tag
 from flask_openapi.openapi import OpenAPI
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
+from werkzeug.routing import BaseConverter, Rule
 
 from nncore.spec import faults_of
 from service.api import authentication, problems
@@ -64,9 +67,9 @@ def json_body(model: type[BaseModel], examples: Mapping[str, tuple[str, Any]]) -
     return {"required": True, "content": {"application/json": {"schema": reference(model), "examples": shown}}}
 
 
-def header_parameter(name: str, description: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def header_parameter(name: str, description: str, schema: Mapping[str, Any] | None = None, *, required: bool = False) -> dict[str, Any]:
     """A request header that a view reads, for `reads_headers`."""
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": dict(schema or {"type": "string"})}
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": dict(schema or {"type": "string"})}
 
 
 def reads_headers(*parameters: dict[str, Any]) -> Callable[[View], View]:
@@ -85,10 +88,24 @@ def blueprint(name: str, description: str, url_prefix: str) -> APIBlueprint:
     return APIBlueprint(name, __name__, url_prefix=url_prefix, abp_tags=[tag], operation_id_callback=_operation_id)
 
 
+NO_IDS = {"job_id": ("actions", "compare", "preflight")}  # words that are routes where an id may stand
+
+
+class Route(Rule):
+    """A rule whose ids are no words that are routes of their own: what such a route does not know is 405 there, and no unknown id."""
+
+    def get_converter(self, variable_name: str, converter_name: str, args: Any, kwargs: Any) -> BaseConverter:
+        converter = super().get_converter(variable_name, converter_name, args, kwargs)
+        if words := NO_IDS.get(variable_name):
+            converter.regex = f"(?!(?:{'|'.join(words)})$){converter.regex}"
+        return converter
+
+
 class Api(OpenAPI):
     """A Flask app that describes itself."""
 
     request_class = Request
+    url_rule_class = Route
 
     def __init__(self, version: str) -> None:
         super().__init__(
@@ -114,6 +131,11 @@ class Api(OpenAPI):
                 _finish(operation, *views[operation["operationId"]], self)
         _, schemas = models_json_schema([(model, "validation") for model in _models.values()], ref_template=REFERENCE)
         document["components"]["schemas"] = dict(sorted(schemas["$defs"].items()))
+        for schema in schemas["$defs"].values():
+            _tell_defaults(schema)
+        for name, shown in _shown().items():
+            if name in schemas["$defs"]:
+                schemas["$defs"][name]["examples"] = [shown]
 
 
 def _finish(operation: dict[str, Any], endpoint: str, view: Any, app: OpenAPI) -> None:
@@ -139,6 +161,19 @@ def _finish(operation: dict[str, Any], endpoint: str, view: Any, app: OpenAPI) -
         responses["503"] = _problem("The service is busy or its database out of reach; try again after `Retry-After` seconds.")
     responses["500"] = _problem("An error of the server's own; its log has the details under `request_id`.")
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _tell_defaults(schema: dict[str, Any]) -> None:
+    """Write defaults that are objects into the descriptions: makers of clients leave a field out that has one, and what holds it."""
+    for field in schema.get("properties", {}).values():
+        if isinstance(field.get("default"), dict):
+            told = f"Default: {orjson.dumps(field.pop('default')).decode()}."
+            field["description"] = f"{field['description']} {told}" if "description" in field else told
+
+
+def _shown() -> dict[str, Any]:
+    """Answers of a real service, by the names of their schemas."""
+    return cast(dict[str, Any], orjson.loads(files("service.api").joinpath("shown.json").read_bytes()))
 
 
 def _tidy(parameter: dict[str, Any]) -> None:

@@ -7,7 +7,17 @@ from functools import cache, partial
 from typing import Annotated, Any, Self
 
 from flask import request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from nncore.errors import Fault
 from nncore.spec import faults_of
@@ -48,8 +58,11 @@ def _schema(model: type[Parameters], arguments: tuple[Any, ...], options: tuple[
 
 
 SHOWN_CHARACTERS = 60
-PREFIXES = {"job": "job", "dataset": "ds", "key": "key", "audit": "audit"}
+PREFIXES = {"job": "job", "dataset": "ds", "upload": "up", "key": "key", "audit": "audit", "webhook": "wh", "delivery": "msg"}
 TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+MODEL = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+ALIAS = r"^[a-z][a-z0-9._-]{0,62}$"  # begins with a letter: no version's number
+VERSION = r"^[1-9][0-9]{0,14}$"
 
 
 def pattern(kind: str) -> str:
@@ -76,9 +89,27 @@ class DatasetPath(Parameters):
     )
 
 
+class UploadPath(Parameters):
+    upload_id: Annotated[str, AfterValidator(partial(known_id, "upload"))] = Field(
+        description="The upload's id.", json_schema_extra={"pattern": pattern("upload")}
+    )
+
+
 class KeyPath(Parameters):
     key_id: Annotated[str, AfterValidator(partial(known_id, "key"))] = Field(
         description="The key's id.", json_schema_extra={"pattern": pattern("key")}
+    )
+
+
+class WebhookPath(Parameters):
+    webhook_id: Annotated[str, AfterValidator(partial(known_id, "webhook"))] = Field(
+        description="The webhook's id.", json_schema_extra={"pattern": pattern("webhook")}
+    )
+
+
+class DeliveryPath(WebhookPath):
+    delivery_id: Annotated[str, AfterValidator(partial(known_id, "delivery"))] = Field(
+        description="The delivery's id.", json_schema_extra={"pattern": pattern("delivery")}
     )
 
 
@@ -91,6 +122,43 @@ def known_tenant(text: str) -> str:
 
 class TenantPath(Parameters):
     tenant_id: Annotated[str, AfterValidator(known_tenant)] = Field(description="The tenant's id.", json_schema_extra={"pattern": TENANT})
+
+
+def _a_time(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        if re.match(r"\d{4}-\d\d-\d\d[Tt ]", str(given)):  # a bare number would be taken for seconds since 1970
+            return validate(given)
+    except ValidationError:
+        pass
+    raise PydanticCustomError("wrong_time", "expected a time with its offset, as in 2026-01-31T12:00:00Z")
+
+
+Time = Annotated[AwareDatetime, WrapValidator(_a_time)]
+
+
+def named(kind: str, pattern: str, text: str) -> str:
+    """The name `text` of a thing of this kind. Raises NotFound for one that cannot be a name."""
+    if not re.fullmatch(pattern, text):
+        raise NotFound(kind, text[:SHOWN_CHARACTERS])
+    return text
+
+
+class ModelPath(Parameters):
+    model: Annotated[str, AfterValidator(partial(named, "model", MODEL))] = Field(
+        description="The model's name.", json_schema_extra={"pattern": MODEL}
+    )
+
+
+class VersionPath(ModelPath):
+    version: Annotated[str, AfterValidator(partial(named, "model version", VERSION))] = Field(
+        description="The version's number.", json_schema_extra={"pattern": VERSION}
+    )
+
+
+class AliasPath(ModelPath):
+    alias: Annotated[str, AfterValidator(partial(named, "alias", ALIAS))] = Field(
+        description="The alias: a letter, then letters, digits, dots, - and _.", json_schema_extra={"pattern": ALIAS}
+    )
 
 
 def cursor(kind: str) -> Any:

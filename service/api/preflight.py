@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from nncore.auto import AUTO
 from nncore.baseline import Baseline, baseline
 from nncore.errors import InvalidData
 from nncore.rehearsal import Rehearsal, rehearse
@@ -17,11 +17,12 @@ from nncore.spec import ResolvedSpec
 from nncore.trainer import program_of
 from service.api.answers import answer, encode
 from service.api.authentication import needs, tenant_id
-from service.api.columns import first_rows, values
+from service.api.columns import first_rows
 from service.api.context import Context, context
 from service.api.examples import JOBS
 from service.api.job_document import ParentDocument
 from service.api.jobs import Asked, JobBody, resolved
+from service.api.known_columns import fitted_of
 from service.api.openapi import blueprint, json_answer, json_body, refusals
 from service.api.parents import lineage
 from service.settings import Settings
@@ -50,7 +51,7 @@ class BaselineDocument(BaseModel):
     metrics: dict[str, float | None]
 
 
-class GradientCheck(BaseModel):
+class CheckedGradient(BaseModel):
     """Back-propagation against differences of the loss, in float64, on a few rows, at the initial parameters."""
 
     model_config = ConfigDict(extra="forbid")
@@ -82,7 +83,8 @@ class Warning(BaseModel):
     model_config = ConfigDict(extra="forbid", title="PreflightWarning")
 
     code: str = Field(
-        description="more_parameters_than_rows, large_inputs, uneven_classes, diverges, learning_rate, gradient, no_worker, ..."
+        description="more_parameters_than_rows, large_inputs, uneven_classes, diverges, learning_rate, learning_rate_range, gradient, "
+        "no_worker, ..."
     )
     pointer: str = Field(description="JSON pointer into the body.")
     message: str
@@ -100,7 +102,7 @@ class Preflight(BaseModel):
     steps: int
     estimate: Estimate
     baseline: BaselineDocument
-    gradient_check: GradientCheck | None = Field(description="Null where the network is too large to be checked here.")
+    gradient_check: CheckedGradient | None = Field(description="Null where the network is too large to be checked here.")
     warnings: list[Warning]
 
 
@@ -124,18 +126,19 @@ def preflight_job() -> Response:
     """Say what a training would come to, without queueing it.
 
     The body is that of POST /v1/jobs, and refused for the same reasons. Some steps are run, for a third of a second, on the first rows
-    of the data. At the first of its kind, its kernels are compiled, which takes some seconds.
+    of the data, and for as long a range test of the learning rate. At the first of its kind, its kernels are compiled, which takes some
+    seconds.
     """
     here = context()
     asked = resolved(here, request.get_json())
     spec, sizes = asked.spec, asked.spec.sizes
     tried = _rehearsed(here, asked)
-    found = baseline(spec, partial(values, here.store, asked.dataset))
+    found = baseline(spec, asked.column)
     estimate = estimated(spec, tried, forecast.outlook(here.store, tenant_id(), asked.body.priority), here.settings, _done(asked))
     error = tried.gradient_error if tried else None
     document = {
         "spec": spec.model_dump(mode="json"),
-        "parent": lineage(asked.parent, spec, asked.exactly) if asked.parent else None,
+        "parent": lineage(asked.parent, spec, asked.exactly, kept=asked.kept) if asked.parent else None,
         "parameters": sizes.parameters,
         "memory_bytes": sizes.memory_bytes,
         "steps": sizes.steps,
@@ -198,11 +201,24 @@ def warnings(spec: ResolvedSpec, tried: Rehearsal | None, found: Baseline, worke
         elif tried.first_loss is not None and tried.last_loss is not None and _grows(spec, tried.first_loss, tried.last_loss):
             message = f"the loss went from {tried.first_loss:.4g} to {tried.last_loss:.4g} in {tried.steps:,} steps"
             yield "learning_rate", "/optimizer/learning_rate", f"{message}. Lower the learning rate."
+        elif (too_large := _too_large(spec, tried)) is not None:
+            message = (
+                f"in a range test on some rows the loss went up from a rate of {too_large:.2g} on, and {spec.optimizer.rate:g} is no less"
+            )
+            yield "learning_rate_range", "/optimizer/learning_rate", f'{message}. Lower the learning rate, or set it to "auto".'
         if tried.gradient_error is not None and tried.gradient_error > WRONG_GRADIENT:
             message = f"gradients and differences of the loss are {tried.gradient_error:.2g} apart, relative to the largest"
             yield "gradient", "/network", f"{message}. Inputs at a kink (relu at 0) do that; of many it may be a defect of ours."
     if not workers:
         yield "no_worker", "", "No worker is alive: the job would wait. Start one: sankofa worker."
+
+
+def _too_large(spec: ResolvedSpec, tried: Rehearsal) -> float | None:
+    """The rate from which on the loss went up in a range test, where the spec's is no less."""
+    if tried.rates is None or spec.optimizer.maximize or spec.optimizer.learning_rate == AUTO:
+        return None
+    found = tried.rates.too_large
+    return found if found is not None and spec.optimizer.rate >= found else None
 
 
 def _grows(spec: ResolvedSpec, first: float, last: float) -> bool:
@@ -224,6 +240,7 @@ def _rehearsed(here: Context, asked: Asked) -> Rehearsal | None:
         return None
     names = {*spec.inputs, spec.target, *([] if spec.sample_weight is None else [spec.sample_weight])}
     try:
-        return rehearse(spec, first_rows(here.store, asked.dataset, names, rows))
+        kept = fitted_of(asked.parent) if asked.parent and asked.kept else None
+        return rehearse(spec, first_rows(here.store, asked.dataset, names, rows), kept)
     except InvalidData:
         return None

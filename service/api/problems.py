@@ -18,7 +18,21 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from nncore.errors import Fault, InvalidData, InvalidSpec
 from nncore.faults import MAX_FAULTS
-from service.store.errors import AlreadyThere, DatasetInUse, IdempotencyConflict, IllegalAction, KeyEnded, NotFound, StorageFull, StoreBusy
+from service.store.errors import (
+    AlreadyThere,
+    DatasetInUse,
+    IdempotencyConflict,
+    IllegalAction,
+    JobInUse,
+    KeyEnded,
+    NotFound,
+    StorageFull,
+    StoreBusy,
+    TooMany,
+    VersionInUse,
+    WebhookDisabled,
+    WrongOffset,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -107,7 +121,12 @@ def install(app: Flask) -> None:
     app.register_error_handler(IllegalAction, _illegal_action)
     app.register_error_handler(AlreadyThere, lambda error: Refusal(409, "already_there", str(error)).response())
     app.register_error_handler(DatasetInUse, lambda error: Refusal(409, "dataset_in_use", str(error), jobs=list(error.jobs)).response())
+    app.register_error_handler(WrongOffset, _wrong_offset)
+    app.register_error_handler(JobInUse, _job_in_use)
+    app.register_error_handler(VersionInUse, _version_in_use)
     app.register_error_handler(KeyEnded, lambda error: Refusal(409, f"{error.how}_key", str(error)).response())
+    app.register_error_handler(TooMany, lambda error: Refusal(409, "too_many", str(error)).response())
+    app.register_error_handler(WebhookDisabled, lambda error: Refusal(409, "webhook_disabled", str(error)).response())
     app.register_error_handler(InvalidSpec, lambda error: invalid(error.faults).response())
     app.register_error_handler(InvalidData, lambda error: invalid(error.faults).response())
     app.register_error_handler(StoreBusy, _store_busy)
@@ -120,6 +139,19 @@ def install(app: Flask) -> None:
 
 def _illegal_action(error: IllegalAction) -> Response:
     return Refusal(409, "illegal_action", str(error), state=error.state, allowed_actions=list(error.allowed)).response()
+
+
+def _job_in_use(error: JobInUse) -> Response:
+    return Refusal(409, "job_in_use", str(error), jobs=list(error.jobs), versions=list(error.versions)).response()
+
+
+def _wrong_offset(error: WrongOffset) -> Response:
+    headers = {"Upload-Offset": str(error.received_bytes)}
+    return Refusal(409, "wrong_offset", str(error), headers=headers, received_bytes=error.received_bytes).response()
+
+
+def _version_in_use(error: VersionInUse) -> Response:
+    return Refusal(409, "version_in_use", str(error), aliases=list(error.aliases)).response()
 
 
 def _store_busy(error: StoreBusy) -> Response:

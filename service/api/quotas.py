@@ -27,7 +27,7 @@ class Quotas(BaseModel):
     queued_jobs: Limit = Field(None, ge=0, le=LARGEST, description="Jobs that wait, queued or paused. One more is refused (429).")
     running_jobs: Limit = Field(None, ge=0, le=LARGEST, description="Jobs that workers train at once. More stay in the queue.")
     stored_bytes: Limit = Field(
-        None, ge=0, le=LARGEST, description="Of datasets, snapshots and checkpoints. A dataset that would exceed it is refused (403)."
+        None, ge=0, le=LARGEST, description="Of datasets, snapshots, checkpoints and models. What would exceed it is refused (403)."
     )
     parameters: Limit = Field(None, ge=0, le=LARGEST, description="Weights and biases of one network. A larger one is refused (403).")
     worker_seconds_per_day: Limit = Field(
@@ -41,7 +41,7 @@ class Quotas(BaseModel):
 
 
 def refused(error: QuotaExceeded) -> Response:
-    """429 where time helps, with Retry-After where it is known how much; else 403."""
+    """429 with Retry-After where time helps, else 403."""
     status = 429 if error.quota in TIME_HELPS else 403
     headers = {}
     if error.retry_after_seconds is not None:

@@ -39,6 +39,10 @@ class LeavingDocument(BaseModel):
     job: str
     bytes: int
     deleted_after: str = Field(description="Not before this time, and within some minutes of it.")
+    versions: list[str] = Field(
+        description="Versions of models that came from the job, as MODEL@NUMBER: it and its snapshots are kept, and cannot be deleted, "
+        "until these are."
+    )
 
 
 class Retention(BaseModel):
@@ -61,7 +65,8 @@ class RetentionQuery(Parameters):
 def get_retention(query: RetentionQuery) -> Response:
     """Say what will be deleted and when: the rules, and what of yours the first of them will take, soonest first.
 
-    Datasets outside the trash, jobs, metrics and snapshots are kept. A checkpoint that is all that a stopped job left is kept, too.
+    Datasets outside the trash, jobs, metrics, snapshots and models are kept until somebody deletes them, and a job or snapshot that a
+    version of a model came from until that is deleted. A checkpoint that is all that a stopped job left is kept, too.
     """
     here = context()
     age = here.settings.checkpoint_retention_seconds
@@ -77,7 +82,9 @@ def rules(settings: Settings) -> list[dict[str, Any]]:
     chosen = (
         ("checkpoints", "the end of their job; without them it cannot be continued from there", "checkpoint_retention_seconds"),
         ("datasets in the trash", "when they were put there; `purged_after` of each says when", "trash_retention_seconds"),
+        ("uploads in parts, also those that became a dataset", "their last part", "upload_retention_seconds"),
         ("audit entries", "when they were written", "audit_retention_seconds"),
+        ("deliveries of webhooks", "their last attempt", "webhook_retention_seconds"),
         ("answers kept for Idempotency-Key", "when they were given", "idempotency_seconds"),
     )
     found = [
@@ -96,4 +103,10 @@ def rules(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _document(leaving: Leaving) -> dict[str, Any]:
-    return {"what": "checkpoints", "job": leaving.job_id, "bytes": leaving.bytes, "deleted_after": iso_time(leaving.at)}
+    return {
+        "what": "checkpoints",
+        "job": leaving.job_id,
+        "bytes": leaving.bytes,
+        "deleted_after": iso_time(leaving.at),
+        "versions": list(leaving.versions),
+    }

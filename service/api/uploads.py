@@ -24,6 +24,7 @@ from nncore.table.arrays import Scratch
 from nncore.table.file import Read, read_file
 from nncore.table.json import read_columns
 from service.api.bodies import BLOCK_BYTES, refuse_encoding, spool
+from service.api.parameters import pattern
 from service.api.problems import Refusal, invalid
 from service.settings import Settings
 from service.store.errors import StorageFull
@@ -46,13 +47,23 @@ class ColumnsBody(BaseModel):
     columns: dict[str, Any] = Field(json_schema_extra={"additionalProperties": {"type": "array", "items": {}}})
 
 
+class PartsBody(BaseModel):
+    """A dataset out of an upload in parts (`/v1/uploads`) that is complete."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    upload: str = Field(pattern=pattern("upload"), description="The upload's id.")
+    name: Name | None = None
+
+
 @dataclass(frozen=True)
 class Upload:
-    """What was sent. digest: the sha256 of all of it. content: a file, or columns."""
+    """What was sent. digest: the sha256 of all of it. content: a file, or columns. upload_id: whose parts are still to fill the file."""
 
     name: str | None
     digest: str
     content: IO[bytes] | dict[str, Any]
+    upload_id: str | None = None
 
     def read(self, limits: TableLimits, may_miss: Container[str], folder: Path) -> Read:
         """The table in it. may_miss: columns that may miss numbers. Raises InvalidData with pointers into the body.
@@ -82,36 +93,54 @@ def on_disk(folder: Path) -> Scratch:
 
 
 @contextmanager
-def received(settings: Settings, name: str | None) -> Iterator[Upload]:
+def received(settings: Settings, name: str | None, most_bytes: int | None = None, *, in_parts: bool = False) -> Iterator[Upload]:
     """The upload in the current request, to its last byte: a file as the body or as the part `file` of a form, or JSON columns.
 
-    name: what the query calls it. Raises Refusal: 400, 413, 415 or 422. Raises StorageFull when there is no room for it.
+    name: what the query calls it. most_bytes: of a file; without, those of a dataset. in_parts: the JSON may name an upload instead.
+    Raises Refusal: 400, 413, 415 or 422. Raises StorageFull when there is no room for it.
     """
     if request.is_json:
         document = request.get_json(cache=True)
+        digest = hashlib.sha256(request.get_data()).hexdigest()
         try:
-            body = ColumnsBody.model_validate(document)
+            body = (PartsBody if in_parts and "upload" in document else ColumnsBody).model_validate(document)
         except ValidationError as error:
             raise invalid(faults_of(error)) from None
-        yield Upload(body.name or name, hashlib.sha256(request.get_data()).hexdigest(), body.columns)
+        if isinstance(body, ColumnsBody):
+            yield Upload(body.name or name, digest, body.columns)
+        else:
+            with spool(settings.data_dir) as file, _room_is_needed():
+                yield Upload(body.name or name, digest, file, body.upload)
         return
-    request.max_content_length = settings.max_upload_bytes
-    try:
+    request.max_content_length = settings.max_upload_bytes if most_bytes is None else most_bytes
+    with _room_is_needed():
         if request.mimetype == "multipart/form-data":
             with _file_of_form() as (file, form_name, digest):
                 yield Upload(name or form_name, digest, file)
-        elif request.mimetype in CSV_TYPES or request.mimetype in OTHER_TYPES:
+        else:
+            check_file_type()
             with spool(settings.data_dir) as file:
                 digest = _receive(file)
                 yield Upload(name, digest, file)
-        else:
-            expected = f"text/csv, {', '.join(OTHER_TYPES)}, multipart/form-data with a part `file`, or application/json"
-            got = request.mimetype or "none"
-            raise Refusal(415, "unsupported_media_type", f"Expected a body with Content-Type {expected}; got {got}.")
+
+
+@contextmanager
+def _room_is_needed() -> Iterator[None]:
+    """Turns the errors of a full disk into StorageFull."""
+    try:
+        yield
     except OSError as error:
         if error.errno in NO_ROOM:
             raise StorageFull("The upload does not fit on the server's disk.") from error
         raise
+
+
+def check_file_type() -> None:
+    """Raise Refusal (415) where the body of the current request is no file that is read here."""
+    if request.mimetype not in {*CSV_TYPES, *OTHER_TYPES, "multipart/form-data"}:
+        expected = f"text/csv, {', '.join(OTHER_TYPES)}, multipart/form-data with a part `file`, or application/json"
+        got = request.mimetype or "none"
+        raise Refusal(415, "unsupported_media_type", f"Expected a body with Content-Type {expected}; got {got}.")
 
 
 def _receive(file: IO[bytes]) -> str:

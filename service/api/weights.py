@@ -16,12 +16,12 @@ from nncore.errors import Fault
 from nncore.formats import FORMATS, FormatName, safetensors
 from service.api.authentication import actor, needs, tenant_id
 from service.api.conditional import file_answer
-from service.api.context import context
+from service.api.context import Context, context
 from service.api.long_poll import IF_NONE_MATCH
 from service.api.openapi import answer, blueprint, header_parameter, reads_headers, refusals
 from service.api.parameters import JobPath, Parameters
 from service.api.problems import Refusal, invalid_parameters
-from service.api.snapshots import NO_SNAPSHOT, SNAPSHOT, snapshot_file
+from service.api.snapshots import NO_SNAPSHOT, SNAPSHOT, SnapshotFile, snapshot_file
 from service.store import audit, jobs
 from service.store.audit import Actor
 from service.store.database import Store
@@ -37,31 +37,31 @@ IF_RANGE = header_parameter("If-Range", "The `ETag` of the file begun: of anothe
 HEADERS = {
     "ETag": "The sha256 of the file.",
     "Content-Disposition": "A name for the file.",
-    "Sankofa-Step": "The step at which the parameters are.",
+    "Sankofa-Step": "The step at which the parameters are; not of a network that was imported.",
     "Accept-Ranges": "bytes",
 }
-CONTENT = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in MEDIA_TYPES.values()}
+FILE = {"type": "string", "format": "binary"}
+CONTENT = {kind: {"schema": {"type": "object"} if kind == "application/json" else FILE} for kind in MEDIA_TYPES.values()}
+PART = {kind: {"schema": FILE} for kind in MEDIA_TYPES.values()}
 
 
-class WeightsQuery(Parameters):
+ANSWERS: dict[Any, Any] = {
+    200: answer(CONTENT, "The file.", headers=HEADERS),
+    206: answer(PART, "The part of the file that was asked for.", headers=HEADERS),
+    304: {"description": "The file is what `If-None-Match` says."},
+    **refusals(_406="No format that is accepted.", _416="The file has no such part."),
+}
+
+
+class FormatQuery(Parameters):
     format: str | None = Field(None, description=f"{', '.join(FORMATS)}. Goes before `Accept`.", json_schema_extra={"enum": list(FORMATS)})
+
+
+class WeightsQuery(FormatQuery):
     snapshot: str = SNAPSHOT
 
 
-@resource.get(
-    "/<job_id>/weights",
-    responses={
-        200: answer(CONTENT, "The file.", headers=HEADERS),
-        206: answer(CONTENT, "The part of the file that was asked for.", headers=HEADERS),
-        304: {"description": "The file is what `If-None-Match` says."},
-        **refusals(
-            _404="There is no such job or snapshot.",
-            _406="No format that is accepted.",
-            _416="The file has no such part.",
-            **NO_SNAPSHOT,
-        ),
-    },
-)
+@resource.get("/<job_id>/weights", responses={**ANSWERS, **refusals(_404="There is no such job or snapshot.", **NO_SNAPSHOT)})
 @reads_headers(IF_NONE_MATCH, RANGE, IF_RANGE)
 @needs("read")
 def get_job_weights(path: JobPath, query: WeightsQuery) -> Response:
@@ -74,31 +74,40 @@ def get_job_weights(path: JobPath, query: WeightsQuery) -> Response:
 
     While a job runs or is paused it answers from its newest checkpoint. The same parameters give the same bytes.
     """
-    format = _format(query.format)
     here = context()
     detail = jobs.get(here.store, tenant_id(), path.job_id)
     found = snapshot_file(here, detail, query.snapshot)
+    return weights_answer(here, found, query.format, filename=detail.job.name or detail.job.id, target=detail.job.id)
+
+
+def weights_answer(here: Context, found: SnapshotFile, asked: str | None, *, filename: str, target: str, **said: Any) -> Response:
+    """The file, or a part of it, in the format that is asked for; that it was sent is written to the audit log.
+
+    filename: without its ending. target: whose parameters they are, as the log names it. said: what else it says. Raises Refusal: 406, 416.
+    """
+    format = _format(asked)
     size, digest, read = found.size_bytes, found.digest, found.read
     if format != DEFAULT:
         data = formats.write(safetensors.read(found.content()), format)
         size, digest, read = len(data), hashlib.sha256(data).hexdigest(), lambda start, stop: [data[start:stop]]
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", detail.job.name or "").strip(".-") or detail.job.id
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", filename).strip(".-") or target
     extension = FORMATS[format].extension.lstrip(".")
     response = file_answer(f'"{digest}"', size, read, media_type=MEDIA_TYPES[format], filename=f"{name}.{extension}")
-    response.headers["Sankofa-Step"] = str(found.step)
+    if found.step is not None:
+        response.headers["Sankofa-Step"] = str(found.step)
     response.headers["Vary"] = "Accept"
     if request.method == "GET" and response.status_code in (200, 206):
-        sent = {"format": format, "step": found.step, "bytes": response.content_length}
-        response.call_on_close(partial(_record, here.store, actor(), path.job_id, tenant_id(), sent))
+        said |= {"format": format, "step": found.step, "bytes": response.content_length}
+        response.call_on_close(partial(_record, here.store, actor(), target, tenant_id(), said))
     return response
 
 
-def _record(store: Store, reader: Actor, job_id: str, owner: str, sent: dict[str, Any]) -> None:
+def _record(store: Store, reader: Actor, target: str, owner: str, sent: dict[str, Any]) -> None:
     """Write who fetched the weights, when they have been sent."""
     try:
-        audit.record_read(store, reader, "weights.read", job_id, owner, **sent)
+        audit.record_read(store, reader, "weights.read", target, owner, **sent)
     except StoreError as error:
-        logger.error("not written to the audit log", action="weights.read", key=reader.key_id, job_id=job_id, error=str(error))
+        logger.error("not written to the audit log", action="weights.read", key=reader.key_id, target=target, error=str(error))
 
 
 def _format(asked: str | None) -> FormatName:

@@ -1,7 +1,7 @@
-"""The audit log: who did what through the API. The row is written in the transaction of the change: never one without the other.
+"""The audit log: who did what. The row is written in the transaction of the change: never one without the other.
 
 Whoever serves a request says with `acts` for whom it is; the functions of the store that change something record it then. What
-nobody asked for through the API (workers, the reaper) stands in the events of its job.
+nobody asked for (what workers and the reaper do to jobs) stands in the events of its job.
 """
 
 from __future__ import annotations
@@ -46,6 +46,12 @@ _actor: ContextVar[Actor | None] = ContextVar("actor", default=None)
 def acts(actor: Actor | None) -> None:
     """From now on, what this thread changes is done for `actor`; None: for nobody."""
     _actor.set(actor)
+
+
+def present_key() -> str | None:
+    """The id of the key that the present actor sent; None without an actor."""
+    actor = _actor.get()
+    return None if actor is None else actor.key_id
 
 
 def record(session: Session | sa.Connection, at: float, action: str, target: str, tenant_id: str, **data: Any) -> None:

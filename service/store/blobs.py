@@ -9,13 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.store.database import Store
-from service.store.errors import StoreError
+from service.store.errors import StoreBusy, StoreError
+from service.store.idempotency import Created
 from service.store.ids import new_id
-from service.store.models import BlobChunk, Checkpoint, Dataset, Snapshot
+from service.store.models import BlobChunk, Checkpoint, Dataset, JobFile, ModelVersion, Snapshot, Upload
 
 CHUNK_BYTES = 2 << 20
 REMOVED_CHUNKS = 16  # deleted in one transaction
 ORPHAN_SECONDS = 3600.0  # a blob that nothing names after this long never will be
+NAMING = (Dataset, Checkpoint, Snapshot, JobFile, ModelVersion)  # whose rows name a blob and its digest
 
 
 def write(store: Store, pieces: Iterable[bytes], between: Callable[[], object] = bool) -> str:
@@ -35,6 +37,23 @@ def write(store: Store, pieces: Iterable[bytes], between: Callable[[], object] =
             remove(store, [blob_id])
         raise
     return blob_id
+
+
+def named_by(store: Store, blob_id: str | None, create: Callable[[], Created]) -> Created:
+    """What `create` makes, whose row names the blob. Where it is refused, or an equal request had made it, the blob is removed.
+
+    After a StoreBusy nobody knows whether it is named: if it is not, it is removed after an hour.
+    """
+    try:
+        made = create()
+    except StoreBusy:
+        raise
+    except StoreError:
+        remove(store, [blob_id] if blob_id else [])
+        raise
+    if made.replayed and blob_id:
+        remove(store, [blob_id])
+    return made
 
 
 def read(store: Store, blob_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -68,8 +87,8 @@ def remove(store: Store, blob_ids: Iterable[str]) -> None:
 
 
 def remove_orphans(store: Store) -> int:
-    """Delete blobs that no dataset, checkpoint or snapshot names and whose newest chunk is older than an hour; answer how many."""
-    named = sa.union_all(sa.select(Dataset.blob_id), sa.select(Checkpoint.blob_id), sa.select(Snapshot.blob_id))
+    """Delete blobs that nothing names and whose newest chunk is older than an hour; answer how many."""
+    named = sa.union_all(*(sa.select(table.blob_id) for table in (*NAMING, Upload)))
     unnamed = sa.select(BlobChunk.blob_id).where(BlobChunk.blob_id.not_in(named)).group_by(BlobChunk.blob_id)
     with store.read() as session:
         old = sa.func.max(BlobChunk.created_at) < store.now(session) - ORPHAN_SECONDS

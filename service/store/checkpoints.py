@@ -13,7 +13,7 @@ from service.store import blobs
 from service.store.claims import Claim
 from service.store.database import Store
 from service.store.errors import LostClaim
-from service.store.models import Checkpoint, Job, Snapshot
+from service.store.models import Checkpoint, Job, JobFile, ModelVersion, Snapshot
 from service.store.states import OWNED, TERMINAL, State
 
 
@@ -73,11 +73,12 @@ def steps_to_keep(steps: Iterable[int]) -> set[int]:
 
 @dataclass(frozen=True)
 class Leaving:
-    """Checkpoints of a job that has ended, and when they will be deleted."""
+    """Checkpoints of a job that has ended, and when they will be deleted. versions: of models, for which the job itself is kept."""
 
     job_id: str
     bytes: int
     at: float
+    versions: Sequence[str]
 
 
 def remove_old(store: Store, age_seconds: float) -> None:
@@ -97,15 +98,20 @@ def leaving(store: Store, tenant_id: str, age_seconds: float, *, limit: int, aft
         last = sa.select(Job.finished_at).where(Job.id == after, Job.tenant_id == tenant_id).scalar_subquery()
         ended = ended.where(sa.or_(Job.finished_at > last, sa.and_(Job.finished_at == last, Job.id > after)))
     with store.read() as session:
-        found = session.execute(ended.order_by(Job.finished_at, Job.id).limit(limit))
-        return [Leaving(row.id, int(row.bytes), row.finished_at + age_seconds) for row in found]
+        found = session.execute(ended.order_by(Job.finished_at, Job.id).limit(limit)).all()
+        versions: dict[str, list[str]] = {row.id: [] for row in found}
+        holding = sa.select(ModelVersion.job_id, ModelVersion.model, ModelVersion.version).where(ModelVersion.job_id.in_(versions))
+        for row in session.execute(holding.order_by(ModelVersion.model, ModelVersion.version)):
+            versions[row.job_id].append(f"{row.model}@{row.version}")
+        return [Leaving(row.id, int(row.bytes), row.finished_at + age_seconds, versions[row.id]) for row in found]
 
 
 def _dispensable() -> sa.ColumnElement[bool]:
-    """Whether an ended job keeps what it has learned without this checkpoint: in its snapshots, in a newer one, or not at all."""
+    """Whether an ended job keeps what it has learned without this checkpoint: in its snapshots or files, in a newer one, or not at all."""
     newer, its_job = aliased(Checkpoint), aliased(Job)
     return sa.or_(
         sa.exists().where(Snapshot.job_id == Checkpoint.job_id),
+        sa.exists().where(JobFile.job_id == Checkpoint.job_id),
         sa.exists().where(its_job.id == Checkpoint.job_id, its_job.state.in_((State.CANCELLED, State.FAILED))),
         sa.exists().where(newer.job_id == Checkpoint.job_id, newer.step > Checkpoint.step),
     )

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from service.store import events, queue_order, quotas
 from service.store.database import Store
 from service.store.errors import LostClaim, StoreBusy
-from service.store.models import Checkpoint, Job, JobMetric, JobSpec, Snapshot, Tenant, Worker
+from service.store.models import Checkpoint, Job, JobAssessment, JobFile, JobMetric, JobSpec, Snapshot, Tenant, Worker
 from service.store.states import FINISHED, OWNED, RELEASED, TERMINAL, Outcome, State
 
 ALIVE_SECONDS = 60.0  # a worker that was heard of within this time is alive
@@ -36,6 +36,7 @@ class Claim:
     step: int  # the job's last recorded step
     slices: int  # claims of this job so far, this one included
     parent: Mapping[str, Any] | None = None  # the job it goes on from
+    kind: str = "train"
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,24 @@ class NewSnapshot:
 
 
 @dataclass(frozen=True)
+class NewFile:
+    """A file whose blob is already written."""
+
+    name: str
+    digest: str
+    bytes: int
+    blob_id: str
+
+
+@dataclass(frozen=True)
 class Ending:
-    """How a worker finishes a job. reason: (code, message), for failed."""
+    """How a worker finishes a job. reason: (code, message), for failed. assessment: of the best snapshot, as the API shows it."""
 
     outcome: Outcome
     snapshots: Sequence[NewSnapshot] = field(default=())
     reason: tuple[str, str] | None = None
+    files: Sequence[NewFile] = field(default=())
+    assessment: Mapping[str, Any] | None = None
 
 
 # The statements are built once: a small job is claimed, recorded and finished in milliseconds, and building them took most of those.
@@ -147,6 +160,7 @@ _MOVED = {
     "heartbeat_at": _NOW,
 }
 _RECORD = sa.update(Job).where(*_MINE).values(_MOVED).returning(Job.id)
+_SETTLE = sa.update(JobSpec).where(JobSpec.job_id == sa.bindparam("of_job")).values(spec=sa.bindparam("new_spec"))
 _NOTE = sa.update(Job).where(*_MINE).values(event_seq=Job.event_seq + 1).returning(Job.event_seq)
 _REWIND = sa.update(Job).where(*_MINE).values(step=sa.bindparam("new_step"), epoch=sa.bindparam("new_epoch")).returning(Job.id)
 _END = sa.update(Job).where(Job.id == sa.bindparam("of_job")).values(finished_at=_NOW)
@@ -160,7 +174,7 @@ _CHARGE = (
         **quotas.charge(_MORE_SECONDS, _TODAY),
     )
 )
-_ADD_SNAPSHOT = sa.insert(Snapshot)
+_ADD_SNAPSHOT, _ADD_FILE, _ADD_ASSESSMENT = sa.insert(Snapshot), sa.insert(JobFile), sa.insert(JobAssessment)
 
 
 @cache
@@ -238,6 +252,21 @@ def note(store: Store, claim: Claim, type: str, data: Mapping[str, Any]) -> None
         events.add(connection, claim.job_id, seq, store.now(connection), type, dict(data))
 
 
+def settle(store: Store, claim: Claim, spec: Mapping[str, Any], data: Mapping[str, Any], seconds: float) -> None:
+    """Write the spec of a claimed job anew, what was still to be found being found, and an event with `data`. Raises LostClaim.
+
+    seconds: that it took, which the tenant is charged.
+    """
+    with store.write_rows() as connection:
+        seq = connection.scalar(_NOTE, _of(claim))
+        if seq is None:
+            raise LostClaim(claim.job_id)
+        now = store.now(connection)
+        connection.execute(_SETTLE, {"of_job": claim.job_id, "new_spec": dict(spec)})
+        events.add(connection, claim.job_id, seq, now, "settled", dict(data))
+        _charge(connection, claim.tenant_id, seconds, now)
+
+
 def rewind(store: Store, claim: Claim, step: int, epoch: int) -> None:
     """Set the job back to the checkpoint it was restored from: what lies beyond it is deleted. Raises LostClaim."""
     with store.write_rows() as connection:
@@ -249,7 +278,7 @@ def rewind(store: Store, claim: Claim, step: int, epoch: int) -> None:
 
 def release(store: Store, claim: Claim, progress: Progress, metrics: Sequence[Metric] = ()) -> State:
     """Give the job back at the end of a slice, its checkpoint being written; answer its new state. Raises LostClaim."""
-    return _leave(store, claim, RELEASED, progress, metrics, (), None)
+    return _leave(store, claim, RELEASED, progress, metrics)
 
 
 def finish(store: Store, claim: Claim, ending: Ending, progress: Progress | None = None, metrics: Sequence[Metric] = ()) -> State:
@@ -257,7 +286,7 @@ def finish(store: Store, claim: Claim, ending: Ending, progress: Progress | None
 
     progress: None leaves the job's step and seconds as they were last recorded. Raises LostClaim.
     """
-    return _leave(store, claim, FINISHED[ending.outcome], progress, metrics, ending.snapshots, ending.reason)
+    return _leave(store, claim, FINISHED[ending.outcome], progress, metrics, ending)
 
 
 class QuotaReached(Exception):
@@ -284,7 +313,7 @@ def _claim(store: Store, claim_id: str, worker_id: str, fingerprint: str, lease_
 
 def _as_claim(connection: sa.Connection, job: sa.Row[Any]) -> Claim:
     spec = connection.scalar(_SPEC, {"of_job": job.id})
-    return Claim(job.id, job.fence, job.tenant_id, job.dataset_id, spec or {}, job.step, job.slices, job.parent)
+    return Claim(job.id, job.fence, job.tenant_id, job.dataset_id, spec or {}, job.step, job.slices, job.parent, job.kind)
 
 
 def _leave(
@@ -293,8 +322,7 @@ def _leave(
     changes: Mapping[State, State],
     progress: Progress | None,
     metrics: Sequence[Metric],
-    snapshots: Sequence[NewSnapshot],
-    reason: tuple[str, str] | None,
+    ending: Ending | None = None,
 ) -> State:
     """Change the state of an owned job as `changes` says, drop the lease, and write what belongs to it."""
     with store.write_rows() as connection:
@@ -307,17 +335,22 @@ def _leave(
         state = State(left.state)
         data: dict[str, Any] = {"state": state, "step": left.step}
         if state in TERMINAL:
-            ending = {"of_job": claim.job_id, "now": now}
+            of_job, reason = {"of_job": claim.job_id, "now": now}, ending.reason if ending else None
             if reason is not None and state is State.FAILED:
-                connection.execute(_END_FOR_A_REASON, ending | {"new_code": reason[0], "new_message": reason[1]})
+                connection.execute(_END_FOR_A_REASON, of_job | {"new_code": reason[0], "new_message": reason[1]})
                 data["reason"] = {"code": reason[0], "message": reason[1]}
             else:
-                connection.execute(_END, ending)
-        events.add(connection, claim.job_id, left.event_seq, now, "state", data)
-        if snapshots and state is not State.CANCELLED:
-            rows = [{"job_id": claim.job_id, "created_at": now, **vars(each), "values": dict(each.values)} for each in snapshots]
-            connection.execute(_ADD_SNAPSHOT, rows)
+                connection.execute(_END, of_job)
+        if ending and state is not State.CANCELLED:
+            its = {"job_id": claim.job_id, "created_at": now}
+            if ending.snapshots:
+                connection.execute(_ADD_SNAPSHOT, [{**its, **vars(each), "values": dict(each.values)} for each in ending.snapshots])
+            if ending.files:
+                connection.execute(_ADD_FILE, [{**its, **vars(each)} for each in ending.files])
+            if ending.assessment:
+                connection.execute(_ADD_ASSESSMENT, {"job_id": claim.job_id, "assessment": dict(ending.assessment)})
         _write_metrics(store, connection, claim.job_id, metrics, now)
+        events.add(connection, claim.job_id, left.event_seq, now, "state", data)
         if progress:
             _charge(connection, claim.tenant_id, progress.seconds, now)
         return state

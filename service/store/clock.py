@@ -7,6 +7,7 @@ kernel's time since boot is read, plus an offset that the first process after a 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -21,3 +22,8 @@ def boot_id() -> str:
 def since_boot() -> float:
     """Seconds since the machine was booted, sleep included; wall-clock corrections do not move it."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def iso_time(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC with milliseconds: 2026-01-31T12:00:00.000Z."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

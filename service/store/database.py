@@ -28,6 +28,7 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
 )
+OPENING_SECONDS, OPENING_STEP_SECONDS = 10.0, 0.01  # how long and how often a file that others are opening is tried
 # The newest time that is written where the protocol compares it with the clock.
 NEWEST_TIME = """
     SELECT max(at) FROM (
@@ -153,11 +154,30 @@ class Store:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where _begin_sqlite says
-    connection.create_function("floor", 1, math.floor, deterministic=True)  # not every build of SQLite has it
-    if connection.execute("PRAGMA page_count").fetchone()[0] == 0:  # it has effect only before the first table, and takes the write lock
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    for pragma in SQLITE_PRAGMAS:
-        connection.execute(pragma)
+    if not _has_floor(connection):
+        connection.create_function("floor", 1, math.floor, deterministic=True)
+    gives_up_at = time.monotonic() + OPENING_SECONDS
+    while True:
+        try:
+            if (
+                connection.execute("PRAGMA page_count").fetchone()[0] == 0
+            ):  # it has effect only before the first table, and takes the write lock
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            for pragma in SQLITE_PRAGMAS:
+                connection.execute(pragma)
+            return
+        except sqlite3.OperationalError as error:  # SQLite does not wait where two connections make one file WAL
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > gives_up_at:
+                raise
+        time.sleep(OPENING_STEP_SECONDS)
+
+
+def _has_floor(connection: sqlite3.Connection) -> bool:
+    """Not every build of SQLite has it. Its own is quicker than one in Python, which is called for every queued job."""
+    try:
+        return bool(connection.execute("SELECT floor(1.5) = 1").fetchone()[0])
+    except sqlite3.OperationalError:
+        return False
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from service.store import audit, idempotency, quotas
+from service.store import audit, idempotency, quotas, uploads
 from service.store.database import Store
 from service.store.errors import InTrash, NotFound, SameContent
 from service.store.idempotency import Created, Once
@@ -34,9 +34,12 @@ class NewDataset:
     sniffed: dict[str, Any] | None = None
 
 
-def create(store: Store, new: NewDataset, *, answer: Callable[[Dataset], bytes], once: Once | None = None) -> Created:
+def create(
+    store: Store, new: NewDataset, *, answer: Callable[[Dataset], bytes], once: Once | None = None, upload_id: str | None = None
+) -> Created:
     """Add a dataset; its row, the idempotency key and the answer are committed together.
 
+    upload_id: the upload in parts that becomes it.
     Raises QuotaExceeded, or SameContent where the tenant has the same table already: then nothing is written.
     """
 
@@ -46,8 +49,11 @@ def create(store: Store, new: NewDataset, *, answer: Callable[[Dataset], bytes],
         if same := session.scalar(_same_content(new.tenant_id, new.digest)):
             session.expunge(same)  # it outlives the transaction
             raise SameContent(same)
+        dataset_id = new_id("ds")
+        if upload_id is not None:  # first: it gives its room back
+            uploads.becomes(session, upload_id, dataset_id)
         quotas.check_room(session, new.tenant_id, new.bytes)
-        dataset = Dataset(id=new_id("ds"), created_at=store.now(session), **vars(new))
+        dataset = Dataset(id=dataset_id, created_at=store.now(session), **vars(new))
         session.add(dataset)
         audit.record(session, dataset.created_at, "dataset.create", dataset.id, new.tenant_id, name=new.name, bytes=new.bytes)
         session.flush()

@@ -4,11 +4,17 @@ StoreError
 ├── NotFound             no such thing, or it is another tenant's
 │   └── InTrash          the dataset is in the trash
 ├── SameContent          the tenant has a dataset of the same content
+├── WrongOffset          the upload in parts goes on elsewhere
 ├── DatasetInUse         jobs that have not ended need the dataset
+├── VersionInUse         an alias stands for the version of a model
+├── AliasMoved           the alias stands for something else by now
+├── JobInUse             jobs that go on from the job name it, or versions of models came from it
 ├── IllegalAction        the job's state does not allow what was asked
 ├── IdempotencyConflict  the key was used for another body
 ├── QuotaExceeded        the tenant has as much as it may have
 ├── AlreadyThere         there is such a thing already
+├── TooMany              there are as many of them as there may be
+├── WebhookDisabled      nothing is sent to the webhook
 ├── KeyEnded             the API key was revoked, or its time is over
 ├── LostClaim            the job is no longer this worker's: drop everything
 ├── StoreBusy            locked or out of reach for too long: try again
@@ -21,7 +27,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _SAID = {"succeeded": "has succeeded", "failed": "has failed", "stopped": "has been stopped", "cancelled": "has been cancelled"}
-_DONE = {"pause": "paused", "resume": "resumed", "stop": "stopped", "cancel": "cancelled"}
+_DONE = {"pause": "paused", "resume": "resumed", "stop": "stopped", "cancel": "cancelled", "delete": "deleted"}
 
 
 class StoreError(Exception):
@@ -54,12 +60,41 @@ class SameContent(StoreError):
         self.dataset = dataset
 
 
+class WrongOffset(StoreError):
+    """Bytes of an upload in parts that do not begin where it ends; nothing of them was written."""
+
+    def __init__(self, upload_id: str, offset: int, received_bytes: int) -> None:
+        super().__init__(f"{received_bytes:,} bytes of the upload {upload_id} have arrived; this part begins at {offset:,}. Go on there.")
+        self.received_bytes = received_bytes
+
+
 class DatasetInUse(StoreError):
     """Jobs that have not ended need the dataset."""
 
     def __init__(self, dataset_id: str, jobs: Sequence[str]) -> None:
         super().__init__(f"Jobs that have not ended need the dataset {dataset_id}: {', '.join(jobs)}. Wait for them, or cancel them.")
         self.jobs = tuple(jobs)
+
+
+class JobInUse(StoreError):
+    """Jobs that go on from the job name it as their parent, or versions of models came from it."""
+
+    def __init__(self, job_id: str, jobs: Sequence[str], versions: Sequence[str] = ()) -> None:
+        whose = f"Jobs that go on from the job {job_id} name it" if jobs else f"Versions of models came from the job {job_id}"
+        super().__init__(f"{whose}: {', '.join([*jobs, *versions])}. Delete them first.")
+        self.jobs, self.versions = tuple(jobs), tuple(versions)
+
+
+class VersionInUse(StoreError):
+    """Aliases stand for the version of the model, or for one of its versions."""
+
+    def __init__(self, what: str, aliases: Sequence[str]) -> None:
+        super().__init__(f"{what} cannot be deleted: {', '.join(aliases)} stands for it. Move or delete the alias first.")
+        self.aliases = tuple(aliases)
+
+
+class AliasMoved(StoreError):
+    """Somebody moved the alias since it was read; nothing was written."""
 
 
 class IllegalAction(StoreError):
@@ -108,6 +143,20 @@ class AlreadyThere(StoreError):
 
     def __init__(self, kind: str, identifier: str) -> None:
         super().__init__(f"There is a {kind} {identifier!r} already.")
+
+
+class TooMany(StoreError):
+    """The tenant has as many of a kind as it may have."""
+
+    def __init__(self, kind: str, most: int) -> None:
+        super().__init__(f"There are {most:,} {kind}s of this tenant, and no more may be. Delete one that is not needed.")
+
+
+class WebhookDisabled(StoreError):
+    """Nothing is sent to the webhook."""
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"The webhook {webhook_id} is disabled: nothing is sent to it. PATCH it with enabled=true first.")
 
 
 class KeyEnded(StoreError):

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from service.store import deliveries
 from service.store.database import Store
 from service.store.models import JobEvent
 
@@ -15,8 +16,12 @@ _INSERT = sa.insert(JobEvent.__table__)  # type: ignore[arg-type]  # a mapped cl
 
 
 def add(session: Session | sa.Connection, job_id: str, seq: int, at: float, type: str, data: dict[str, Any]) -> None:
-    """Add an event in the transaction that raised the job's `event_seq` to `seq`."""
+    """Add an event in the transaction that raised the job's `event_seq` to `seq`, and what webhooks are to be told of it.
+
+    To be called when the rows of the job are as the event says.
+    """
     session.execute(_INSERT, {"job_id": job_id, "seq": seq, "at": at, "type": type, "data": data})
+    deliveries.announce(session, job_id, at, type, data)
 
 
 def after(store: Store, job_id: str, seq: int, limit: int = 1000) -> Sequence[JobEvent]:

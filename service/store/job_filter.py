@@ -1,4 +1,4 @@
-"""Which of a tenant's jobs are meant: by state, dataset, name, tags, and when they were made."""
+"""Which of a tenant's jobs are meant: by state, kind, dataset, name, tags, and when they were made."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ class JobFilter:
     tags: Mapping[str, str | None] = field(default_factory=dict)
     since: float | None = None
     until: float | None = None
+    kinds: Sequence[str] = ()
 
     def where(self, store: Store) -> list[sa.ColumnElement[bool]]:
         """The same in SQL."""
         found: list[sa.ColumnElement[bool]] = [_tagged(store, name, value) for name, value in self.tags.items()]
         if self.states:
             found.append(Job.state.in_(self.states))
+        if self.kinds:
+            found.append(Job.kind.in_(self.kinds))
         if self.dataset_id is not None:
             found.append(Job.dataset_id == self.dataset_id)
         if self.name is not None:

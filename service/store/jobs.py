@@ -15,7 +15,7 @@ from service.store.errors import IllegalAction, InTrash, NotFound
 from service.store.idempotency import Created, Once
 from service.store.ids import new_id
 from service.store.job_filter import JobFilter
-from service.store.models import Checkpoint, Dataset, Job, JobSpec, Snapshot, Tenant
+from service.store.models import Checkpoint, Dataset, Job, JobAssessment, JobSpec, Snapshot, Tenant
 from service.store.states import REACHED, REQUESTED, TERMINAL, Action, State, allowed_actions
 
 # Built once: clients poll with them, and building a statement takes longer than asking it.
@@ -31,19 +31,36 @@ _USABLE_DATASET = (
     .where(Dataset.id == sa.bindparam("dataset_id"), Dataset.trashed_at.is_(None))
     .with_for_update(key_share=True, read=True)
 )
+# Likewise: a parent is not deleted before the job that names it is there.
+_PARENT = (
+    sa.select(Job.id)
+    .where(Job.id == sa.bindparam("parent_id"), Job.tenant_id == sa.bindparam("tenant_id"))
+    .with_for_update(key_share=True, read=True)
+)
 _SNAPSHOTS = sa.select(*Snapshot.__table__.c).where(Snapshot.job_id == sa.bindparam("job_id")).order_by(Snapshot.step)
 
 
 _NOW, _TODAY = sa.bindparam("now", type_=sa.Float), sa.bindparam("today", type_=sa.Integer)
 
 
+_HELD_BY = quotas.held_by(_TODAY)
+_PLACE_KEYS = (sa.case((_HELD_BY.is_(None), 0), else_=1), *queue_order.keys(_NOW))  # what is held back comes behind all others
+_WAITING = sa.select(Job.id, _HELD_BY.label("held_by")).join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED)
+
+
 def _places() -> sa.Select[Any]:
-    held_by = quotas.held_by(_TODAY)
-    free_first = sa.case((held_by.is_(None), 0), else_=1)
-    ahead = sa.func.row_number().over(order_by=(free_first, *queue_order.keys(_NOW))) - 1
-    waiting = sa.select(Job.id, ahead.label("jobs_ahead"), held_by.label("held_by"))
-    queue = waiting.join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED).subquery()
+    """Of several jobs: all that wait are sorted once."""
+    ahead = sa.func.row_number().over(order_by=_PLACE_KEYS) - 1
+    queue = _WAITING.add_columns(ahead.label("jobs_ahead")).subquery()
     return sa.select(queue).where(queue.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+
+# Of one job, as with every POST: those before it are counted. (In one statement SQLite would work out its keys for every row again.)
+_OWN_KEYS = _WAITING.add_columns(*_PLACE_KEYS).where(Job.id == sa.bindparam("job_id"))
+_BEFORE = sa.tuple_(*_PLACE_KEYS) < sa.tuple_(*(sa.bindparam(f"key_{number}") for number in range(len(_PLACE_KEYS))))
+_COUNT_BEFORE = (
+    sa.select(sa.func.count()).select_from(Job).join(Tenant, Tenant.id == Job.tenant_id).where(Job.state == State.QUEUED, _BEFORE)
+)
 
 
 _PLACES = _places()
@@ -106,13 +123,22 @@ NO_PLACE: Place = {"jobs_ahead": None, "held_by": None}
 
 
 def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], once: Once | None = None) -> Created:
-    """Queue a job; its row, first event, the idempotency key and the answer are committed together. Raises QuotaExceeded."""
+    """Queue a job; its row, first event, the idempotency key and the answer are committed together.
+
+    Raises QuotaExceeded, InTrash for its dataset, or NotFound for its parent.
+    """
 
     def insert(session: Session) -> Created:
         now = store.now(session)
         quotas.check_new_job(session, new.tenant_id, new.parameters, now)
+        if new.start:
+            quotas.check_room(session, new.tenant_id, new.start.bytes)
         if session.connection().execute(_USABLE_DATASET, {"dataset_id": new.dataset_id}).first() is None:
             raise InTrash(new.dataset_id)  # since it was read
+        if new.parent and new.parent["job"]:
+            parent = {"parent_id": new.parent["job"], "tenant_id": new.tenant_id}
+            if session.connection().execute(_PARENT, parent).first() is None:
+                raise NotFound("job", new.parent["job"])  # deleted since it was read
         columns: dict[str, Any] = {
             "id": new_id("job"),
             "tenant_id": new.tenant_id,
@@ -168,6 +194,13 @@ def row(store: Store, tenant_id: str, job_id: str) -> Job:
         return _find(session, tenant_id, job_id)
 
 
+def assessment(store: Store, tenant_id: str, job_id: str) -> dict[str, Any] | None:
+    """What the best parameters of the job are worth; None before it has ended with some. Raises NotFound."""
+    with store.read() as session:
+        _find(session, tenant_id, job_id)
+        return session.scalar(sa.select(JobAssessment.assessment).where(JobAssessment.job_id == job_id))
+
+
 def page(store: Store, tenant_id: str, *, limit: int, before: str | None = None, chosen: JobFilter = EVERY_JOB) -> Sequence[JobDetail]:
     """The newest of the jobs that are meant, made before the one named `before`, newest first."""
     query = sa.select(Job).where(Job.tenant_id == tenant_id, *chosen.where(store)).order_by(Job.id.desc()).limit(limit)
@@ -220,12 +253,14 @@ def _find(session: Session, tenant_id: str, job_id: str) -> Job:
 
 
 def _place(session: Session | sa.Connection, jobs: Sequence[Job], now: float) -> dict[str, Place]:
-    """How many queued jobs a worker would take before each of `jobs` that is queued itself, and the quota that holds it back.
-
-    Jobs that are held back come behind all others.
-    """
+    """How many queued jobs a worker would take before each of `jobs` that is queued itself, and the quota that holds it back."""
     ids = [job.id for job in jobs if job.state == State.QUEUED]
     if not ids:
         return {}
-    found = session.execute(_PLACES, {"ids": ids, "now": now, "today": quotas.day(now)})
+    at = {"now": now, "today": quotas.day(now)}
+    if len(ids) == 1:
+        job_id, held_by, *own = session.execute(_OWN_KEYS, at | {"job_id": ids[0]}).one()
+        ahead = session.execute(_COUNT_BEFORE, at | {f"key_{number}": key for number, key in enumerate(own)}).scalar_one()
+        return {job_id: {"jobs_ahead": ahead, "held_by": held_by}}
+    found = session.execute(_PLACES, at | {"ids": ids})
     return {row.id: {"jobs_ahead": row.jobs_ahead, "held_by": row.held_by} for row in found}

@@ -88,7 +88,7 @@ def _upgrade_postgres(store: Store, revision: str) -> None:
 
 def is_current(store: Store) -> bool:
     """Whether the schema is the one this code was written for."""
-    return _found(store) == _wanted()
+    return _found(store) == newest_revisions()
 
 
 def wait_until_current(store: Store, ended: threading.Event | None = None) -> bool:
@@ -108,7 +108,7 @@ def _wait(store: Store, obstacle: Callable[[], str | None], ended: threading.Eve
         if now > gives_up_at:
             return False
         if reason != said or now - said_at > REMIND_SECONDS:
-            logger.warning(f"waiting for the database{bound}", database=_address(store), reason=reason)
+            logger.warning(f"waiting for the database{bound}", database=address(store), reason=reason)
             said, said_at = reason, now
         if ended.wait(LOOK_SECONDS):
             return False
@@ -117,24 +117,31 @@ def _wait(store: Store, obstacle: Callable[[], str | None], ended: threading.Eve
 
 def _why_not_current(store: Store) -> str | None:
     try:
-        found, wanted = _found(store), _wanted()
+        found, wanted = _found(store), newest_revisions()
     except exc.DBAPIError as error:
         return _told(error)
     if found == wanted:
         return None
-    return f"its schema is {_names(found)}, this version needs {_names(wanted)}; `sankofa migrate` of this version makes it so"
+    return f"its schema is {named(found)}, this version needs {named(wanted)}; `sankofa migrate` of this version makes it so"
 
 
 def _found(store: Store) -> set[str]:
     with store.engine.connect() as connection:
-        return set(MigrationContext.configure(connection).get_current_heads())
+        return revisions(connection)
 
 
-def _wanted() -> set[str]:
+def revisions(connection: sa.Connection) -> set[str]:
+    """The revision of a database's schema; none where there is no schema."""
+    return set(MigrationContext.configure(connection).get_current_heads())
+
+
+def newest_revisions() -> set[str]:
+    """The revision that this code was written for."""
     return set(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
-def _names(revisions: set[str]) -> str:
+def named(revisions: set[str]) -> str:
+    """Revisions in a message."""
     return ", ".join(sorted(revisions)) or "empty"
 
 
@@ -143,8 +150,8 @@ def _why_out_of_reach(store: Store) -> str | None:
     try:
         store.engine.connect().close()
     except exc.DBAPIError as error:
-        if remedy := _remedy(error):
-            raise UnusableDatabase(f"SANKOFA_DATABASE_URL: {_line(error)}; {remedy}") from error
+        if remedy := remedy_of(error):
+            raise UnusableDatabase(f"SANKOFA_DATABASE_URL: {line(error)}; {remedy}") from error
         return _told(error)
     return None
 
@@ -152,23 +159,23 @@ def _why_out_of_reach(store: Store) -> str | None:
 def _told(error: exc.DBAPIError) -> str:
     """The obstacle. Raises `error` itself where it is none of reaching or opening the database."""
     if is_unreadable(error):
-        return f"it is no SQLite database: {_line(error)}"
+        return f"it is no SQLite database: {line(error)}"
     if not isinstance(error, exc.OperationalError | exc.InterfaceError):
         raise error
-    return f"it does not answer: {_line(error)}"
+    return f"it does not answer: {line(error)}"
 
 
-def _remedy(error: exc.DBAPIError) -> str:
+def remedy_of(error: exc.DBAPIError) -> str:
     """What helps where the server itself refuses, else the empty text."""
     return next((remedy for said, remedy in REMEDIES.items() if re.search(said, str(error.orig))), "")
 
 
-def _line(error: exc.DBAPIError) -> str:
+def line(error: exc.DBAPIError) -> str:
     """What the driver says, on one line."""
     return " ".join(str(error.orig).split()).removeprefix("connection failed: ")
 
 
-def _address(store: Store) -> str:
+def address(store: Store) -> str:
     """The database's URL, without what may be a secret."""
     return store.url.set(query={}).render_as_string(hide_password=True)
 
@@ -190,12 +197,12 @@ def prepare(settings: Settings) -> None:
     except exc.DBAPIError as error:
         if is_unreadable(error):
             remedy = "move that file away, or name another by SANKOFA_DATABASE_URL or SANKOFA_DATA_DIR"
-            raise UnusableDatabase(f"{store.url.database} cannot be read as a SQLite database ({_line(error)}); {remedy}") from error
-        remedy = _remedy(error)
+            raise UnusableDatabase(f"{store.url.database} cannot be read as a SQLite database ({line(error)}); {remedy}") from error
+        remedy = remedy_of(error)
         if not remedy and not isinstance(error, exc.OperationalError | exc.InterfaceError):
             raise
         remedy = remedy or "SANKOFA_DATABASE_URL or SANKOFA_DATA_DIR names another"
-        raise UnusableDatabase(f"the database cannot be opened ({_line(error)}); {remedy}") from error
+        raise UnusableDatabase(f"the database cannot be opened ({line(error)}); {remedy}") from error
     finally:
         store.close()
 

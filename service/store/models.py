@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, MetaData, String, Text, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.store.states import State
@@ -120,8 +120,18 @@ class Worker(Base):
     heartbeat_at: Mapped[float]
 
 
+class Environment(Base):
+    """What an environment fingerprint is the digest of, as the first worker that had it said."""
+
+    __tablename__ = "environment"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    parts: Mapped[dict[str, Any]]
+    first_seen_at: Mapped[float]
+
+
 class BlobChunk(Base):
-    """A piece of some bytes. A blob that no dataset, checkpoint or snapshot names is removed after an hour."""
+    """A piece of some bytes. A blob that nothing names is removed after an hour."""
 
     __tablename__ = "blob_chunk"
 
@@ -153,6 +163,26 @@ class Dataset(Base):
     sniffed: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # what was found out about its file
     trashed_at: Mapped[float | None]
     purged_at: Mapped[float | None]
+
+
+class Upload(Base):
+    """A file that arrives in parts. Its blob's chunks are numbered by the offset at which each begins.
+
+    One that has become a dataset stays without its bytes until its time is over, for whoever asks again.
+    """
+
+    __tablename__ = "upload"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    bytes: Mapped[int]  # of the whole file
+    sha256: Mapped[str | None]  # of the whole file, as the sender says
+    received_bytes: Mapped[int]
+    blob_id: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+    changed_at: Mapped[float]  # when the last part arrived
+    dataset_id: Mapped[str | None]  # that it became; which may be gone
 
 
 class Job(Base):
@@ -268,6 +298,98 @@ class Snapshot(Base):
     created_at: Mapped[float]
 
 
+class JobFile(Base):
+    """A file that a job left, other than parameters: predictions, an explanation. Its bytes lie in a blob."""
+
+    __tablename__ = "job_file"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    bytes: Mapped[int]
+    blob_id: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+
+
+class JobAssessment(Base):
+    """What the best parameters of an ended job are worth, as the API shows it."""
+
+    __tablename__ = "job_assessment"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    assessment: Mapped[dict[str, Any]]
+
+
+class Model(Base):
+    """A name under which a tenant keeps trained networks, version after version."""
+
+    __tablename__ = "model"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    description: Mapped[str | None] = mapped_column(Text)
+    tags: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+    revision: Mapped[int]  # raised by every change of description or tags
+    newest_version: Mapped[int]  # the number given last: that of a deleted version is not given again
+
+
+class ModelVersion(Base):
+    """A trained network under a model's name; never changed. Its bytes are those of a snapshot, or a blob of its own."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "model"], ["model.tenant_id", "model.name"]),)
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("job.id"), index=True)  # that trained it; none did where it was imported
+    step: Mapped[int | None]
+    epoch: Mapped[int | None]
+    imported: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the file that it came as
+    description: Mapped[str | None] = mapped_column(Text)
+    digest: Mapped[str]
+    bytes: Mapped[int]
+    values: Mapped[dict[str, Any]]  # loss, validation_loss, metrics
+    signature: Mapped[dict[str, Any]]  # what goes in and what comes out
+    blob_id: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[float]
+
+
+class ModelAlias(Base):
+    """A word that stands for one version of a model, and which one that is now. Kept when it stands for none: its revision goes on."""
+
+    __tablename__ = "model_alias"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "model"], ["model.tenant_id", "model.name"]),)
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int | None]
+    revision: Mapped[int]  # raised by every move
+    moved_at: Mapped[float]
+
+
+class ModelAliasMove(Base):
+    """What an alias stood for from a revision on. Rows are only added."""
+
+    __tablename__ = "model_alias_move"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "model", "alias"],
+            ["model_alias.tenant_id", "model_alias.model", "model_alias.alias"],
+        ),
+    )
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int | None]
+    at: Mapped[float]
+    key_id: Mapped[str | None]  # who moved it
+
+
 class IdempotencyKey(Base):
     """The answer that a creating request got, for whoever sends it again."""
 
@@ -280,3 +402,50 @@ class IdempotencyKey(Base):
     created_id: Mapped[str]
     answer: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[float]
+
+
+class Webhook(Base):
+    """An address that is told of a tenant's jobs. What it signs with must be known, so its secrets are kept as they are."""
+
+    __tablename__ = "webhook"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    name: Mapped[str | None]
+    url: Mapped[str] = mapped_column(Text)
+    events: Mapped[list[Any]]
+    tags: Mapped[dict[str, Any]]  # only jobs that have all of these
+    secret: Mapped[str]
+    former_secrets: Mapped[list[Any]]  # [secret, until when it signs beside the present one]
+    enabled: Mapped[bool]
+    disabled_reason: Mapped[str | None]  # why the service did it: gone, failing
+    created_at: Mapped[float]
+    failing_since: Mapped[float | None]  # no delivery has succeeded since
+
+
+class WebhookDelivery(Base):
+    """A message to a webhook: written with the event that it tells of, sent until it arrives or its time is over.
+
+    It names its webhook without a foreign key: the end of a job must not wait, nor fail, because somebody deletes the webhook meanwhile.
+    """
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        Index(None, "webhook_id", "id"),
+        Index("ix_webhook_delivery_due", "next_at", sqlite_where=text("state = 'pending'"), postgresql_where=text("state = 'pending'")),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # the webhook-id of all its attempts
+    webhook_id: Mapped[str]
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    job_id: Mapped[str | None]
+    type: Mapped[str]
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(20))  # pending, succeeded, failed
+    attempts: Mapped[int]
+    created_at: Mapped[float]
+    next_at: Mapped[float | None]  # when it is sent; of one that is being sent, when it is taken for lost
+    last_at: Mapped[float | None]  # when the last attempt ended
+    status: Mapped[int | None]  # what the last attempt was answered
+    error: Mapped[str | None] = mapped_column(Text)  # why the last attempt failed

@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session, aliased
 
 from service.store.database import Store
 from service.store.errors import NotFound, QuotaExceeded
-from service.store.models import Checkpoint, Dataset, Job, Snapshot, Tenant
+from service.store.models import Checkpoint, Dataset, Job, JobFile, ModelVersion, Snapshot, Tenant, Upload
 from service.store.states import OWNED, State
 
 DAY_SECONDS = 86400
 Day = int | sa.ColumnElement[int]  # `day()`, or the parameter of a statement that stands for it
+QUEUE_SECONDS = 5.0  # when to ask again whether a place in the queue is free: nobody knows when a worker takes a job
 ASK = "ask the operator of this service for more"
 
 _TENANT = sa.select(*Tenant.__table__.c).where(Tenant.id == sa.bindparam("of_tenant"))
@@ -31,7 +32,7 @@ class Quota(StrEnum):
 
     QUEUED_JOBS = "queued_jobs"  # that wait: queued or paused
     RUNNING_JOBS = "running_jobs"  # that workers train at once
-    STORED_BYTES = "stored_bytes"  # of datasets, snapshots and checkpoints
+    STORED_BYTES = "stored_bytes"  # of datasets, uploads in parts, snapshots, checkpoints, files of jobs and models
     PARAMETERS = "parameters"  # weights and biases of one network
     WORKER_SECONDS_PER_DAY = "worker_seconds_per_day"  # of training, on a day in UTC
     REQUESTS_PER_MINUTE = "requests_per_minute"  # of all its keys together; see `rate_buckets`
@@ -83,6 +84,7 @@ def check_new_job(session: Session, tenant_id: str, parameters: int, now: float)
                 f"Wait until a worker has taken one, cancel one, or {ASK}.",
                 limit=tenant.max_queued_jobs,
                 used=waiting,
+                retry_after_seconds=QUEUE_SECONDS,
             )
 
 
@@ -101,7 +103,7 @@ def room_is_left(store: Store, tenant_id: str, new_bytes: int | None = None) -> 
     """Raise QuotaExceeded if so many bytes more are too many as things are now; None: of a job, an amount that is not known yet.
 
     To be asked before bytes are written or a job is queued: counting takes a while where there are many jobs (0.2 s for 100,000), for
-    which no other should have to wait. Datasets are counted again when their row is written.
+    which no other should have to wait. What has a size then (all but what a job will leave) is counted again when its row is written.
     """
     with store.read_rows() as session:
         limit = _limits(session, tenant_id).max_stored_bytes
@@ -177,11 +179,18 @@ def running_jobs(session: Session | sa.Connection, tenant_id: str) -> int:
 
 
 def stored_bytes(session: Session | sa.Connection, tenant_id: str) -> int:
-    """How many bytes of datasets, snapshots and checkpoints the tenant stores."""
+    """How many bytes of datasets, snapshots, checkpoints, files of jobs and models the tenant stores; a snapshot counts once.
+
+    An upload in parts counts as a whole from its beginning until it has become a dataset.
+    """
     found = session.scalar(sa.select(sa.func.sum(Dataset.bytes)).where(Dataset.tenant_id == tenant_id)) or 0
-    for kept in (Snapshot, Checkpoint):
+    arriving = sa.select(sa.func.sum(Upload.bytes)).where(Upload.tenant_id == tenant_id, Upload.dataset_id.is_(None))
+    found += session.scalar(arriving) or 0
+    for kept in (Snapshot, Checkpoint, JobFile):
         of_jobs = sa.select(sa.func.sum(kept.bytes)).join(Job, Job.id == kept.job_id).where(Job.tenant_id == tenant_id)
         found += session.scalar(of_jobs) or 0
+    of_its_own = ~sa.exists().where(Snapshot.blob_id == ModelVersion.blob_id)
+    found += session.scalar(sa.select(sa.func.sum(ModelVersion.bytes)).where(ModelVersion.tenant_id == tenant_id, of_its_own)) or 0
     return int(found)
 
 
@@ -228,7 +237,7 @@ def _no_room(tenant_id: str, limit: int, stored: int, why: str) -> QuotaExceeded
     return QuotaExceeded(
         Quota.STORED_BYTES,
         f"Tenant {tenant_id} stores {stored:,} bytes of the {limit:,} it may store; {why}.",
-        f"Purge datasets that are no longer needed, send less, or {ASK}.",
+        f"Purge datasets and delete jobs that are no longer needed, send less, or {ASK}.",
         limit=limit,
         used=stored,
     )

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from service.store.clock import boot_id
 from service.store.database import Store
 from service.store.ids import new_id
-from service.store.models import Job, Worker
+from service.store.models import Environment, Job, Worker
 
 FORGET_SECONDS = 86400.0
 SILENT_BEATS = 3  # a worker that left out so many heartbeats is taken for dead where its process cannot be seen
@@ -62,10 +63,13 @@ def pid_space() -> str:
         return boot_id()
 
 
-def register(store: Store, worker_process: Process, fingerprint: str) -> str:
-    """Add this process to the workers; answer its id."""
+def register(store: Store, worker_process: Process, fingerprint: str, environment: Mapping[str, Any] | None = None) -> str:
+    """Add this process to the workers; answer its id. environment: what the fingerprint is the digest of."""
     with store.write() as session:
         now = store.now(session)
+        if environment is not None:
+            seen = store.insert(Environment).values(fingerprint=fingerprint, parts=dict(environment), first_seen_at=now)
+            session.execute(seen.on_conflict_do_nothing())
         worker = Worker(
             id=new_id("worker"),
             host=socket.gethostname(),
@@ -79,6 +83,12 @@ def register(store: Store, worker_process: Process, fingerprint: str) -> str:
         session.add(worker)
         session.execute(sa.delete(Worker).where(Worker.heartbeat_at < now - FORGET_SECONDS))
         return worker.id
+
+
+def environment_of(store: Store, fingerprint: str) -> dict[str, Any] | None:
+    """What this fingerprint is the digest of; None where no worker has said so."""
+    with store.read() as session:
+        return session.scalar(sa.select(Environment.parts).where(Environment.fingerprint == fingerprint))
 
 
 def beat(store: Store, worker_id: str) -> None:

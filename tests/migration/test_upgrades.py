@@ -1,4 +1,7 @@
-"""An installation of every earlier revision, stored beside this file, is upgraded to the newest: its content is whole and it goes on."""
+"""An installation of every earlier revision, stored beside this file, is upgraded to the newest: its content is whole and it goes on.
+
+So it is when it was then copied from SQLite to Postgres.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from service.store import (
     blobs,
     checkpoints,
     claims,
+    copying,
     datasets,
     events,
     idempotency,
@@ -24,6 +28,8 @@ from service.store import (
     keys,
     metrics,
     migrate,
+    model_versions,
+    named_models,
     quotas,
     reaping,
     tenants,
@@ -31,6 +37,7 @@ from service.store import (
 from service.store.audit import Filter
 from service.store.database import Store
 from service.store.idempotency import Once
+from service.store.models import JobFile
 from service.store.quotas import Quota
 from service.store.states import Action
 
@@ -151,6 +158,20 @@ class TestAnUpgradedInstallation:
         assert [(row.step, row.values["loss"]) for row in metrics.after(upgraded, DONE)] == [(50, 0.5), (100, 0.1)]
         assert jobs.row(upgraded, "default", FAILED).reason_code == "diverged"
 
+    def test_has_the_files_that_jobs_left(self, upgraded, request):
+        with upgraded.read() as session:
+            found = {file.name: b"".join(blobs.read(upgraded, file.blob_id)) for file in session.scalars(sa.select(JobFile))}
+        assert found == ({"predictions": b"predictions"} if request.node.callspec.params["upgraded"] >= "0005" else {})
+
+    def test_has_the_models_it_had(self, upgraded, request):
+        found = [(detail.model.name, dict(detail.aliases)) for detail in named_models.page(upgraded, "default", limit=10)]
+        if request.node.callspec.params["upgraded"] < "0008":
+            assert found == []
+            return
+        assert found == [("digits", {"production": 1})]
+        row = model_versions.get(upgraded, "default", "digits", "production").row
+        assert (row.job_id, row.step, row.imported, b"".join(blobs.read(upgraded, row.blob_id))) == (DONE, 100, None, b"weights")
+
     def test_remembers_what_was_asked_with_a_key(self, upgraded):
         again = idempotency.earlier(upgraded, "default", Once("/v1/jobs", "done", "sha256:body"))
         assert (again.id, again.answer) == (DONE, DONE.encode())
@@ -175,6 +196,34 @@ def test_several_processes_may_upgrade_at_once(fresh_url):
     assert datasets.page(stores[0], "default", limit=1) == []
     for store in stores:
         store.close()
+
+
+class TestACopiedInstallation(TestAnUpgradedInstallation):
+    @pytest.fixture(params=STORED[-1:])
+    def upgraded(self, request, fresh_postgres_url, tmp_path):
+        """The newest stored installation, brought to the newest revision on SQLite and copied to Postgres."""
+        target = Store(fresh_postgres_url, clock=lambda: 1_700_000_020.0)
+        copied(request.param, target, tmp_path)
+        yield target
+        target.close()
+
+
+@pytest.mark.parametrize("revision", STORED)
+def test_every_stored_installation_is_copied_whole(revision, fresh_postgres_url, tmp_path):
+    target = Store(fresh_postgres_url)
+    rows = copied(revision, target, tmp_path).rows
+    assert (rows["job"], rows["dataset"], rows["checkpoint"], rows["job_metric"]) == (6, 1, 2, 3)
+    assert migrate.is_current(target)
+    target.close()
+
+
+def copied(revision, target, tmp_path):
+    """What of a stored installation was copied to `target`, after it was upgraded on SQLite."""
+    source = at_revision(f"sqlite:///{tmp_path}/source.db", revision)
+    fill_sqlite(f"sqlite:///{tmp_path}/source.db", revision)
+    migrate.upgrade(source)
+    source.close()
+    return copying.copy(source, target, with_damaged=True)  # the digests are made up
 
 
 def test_a_database_without_a_schema_is_not_current(fresh_url):
@@ -214,7 +263,7 @@ def upgrade():
         def add(more="pass"):
             scripts = tmp_path / "migrations"
             shutil.copytree(MIGRATIONS, scripts)
-            (newest,) = migrate._wanted()
+            (newest,) = migrate.newest_revisions()
             (scripts / "versions" / "next.py").write_text(self.MIGRATION.format(newest=newest, more=more))
             monkeypatch.setattr(migrate, "files", lambda package: scripts)
 

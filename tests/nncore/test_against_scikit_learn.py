@@ -84,5 +84,5 @@ def test_a_whole_run_is_that_of_scikit_learn(task: str, solver: str, activation:
     parameters = trainer.artifact("last").parameters
     assert abs(finish.coefs_[0] - start.coefs_[0]).max() > 0.01
     for number, (weight, bias) in enumerate(zip(finish.coefs_, finish.intercepts_, strict=True)):
-        np.testing.assert_allclose(parameters[f"{2 * number}.weight"], weight.T, rtol=1e-11, atol=1e-12)
-        np.testing.assert_allclose(parameters[f"{2 * number}.bias"], bias, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(parameters[f"{2 * number}.weight"], weight.T, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(parameters[f"{2 * number}.bias"], bias, rtol=1e-12, atol=1e-12)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nncore.data import TrainingData
+from nncore.data import Fitted, TrainingData
 from nncore.errors import InvalidData
 from nncore.preprocess import preprocessing
 from nncore.spec import Limits, ResolvedSpec, TrainingSpec, resolve
@@ -124,3 +124,43 @@ def test_a_table_the_spec_was_not_resolved_for_is_refused(changed, code):
     with pytest.raises(InvalidData) as caught:
         TrainingData.prepare(spec, read_columns(changed))
     assert [fault.code for fault in caught.value.faults] == [code]
+
+
+STEPS = [{"type": "standardize", "columns": ["a", "pair"]}, {"type": "one_hot", "columns": ["kind"]}, {"type": "min_max", "columns": ["a"]}]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_preprocessing_that_is_kept_makes_the_very_numbers_that_it_was_fitted_with(dtype):
+    asked = {"inputs": ["a", "kind", "pair"], "target": "bit", "preprocess": STEPS, "dtype": dtype, "validation": {"fraction": 0.4}}
+    fitted = prepared(**asked)
+    table = read_columns(COLUMNS)
+    again = TrainingData.prepare(spec_for(table, 1, **asked), table, Fitted(fitted.preprocessing, None))
+    assert again.inputs.tobytes() == fitted.inputs.tobytes()
+    assert again.preprocessing == fitted.preprocessing
+
+
+def test_kept_preprocessing_is_applied_to_other_data_as_it_is():
+    fitted = prepared(inputs=["a"], target="bit", preprocess=[{"type": "standardize"}])
+    table = read_columns({"a": [103.0, 3.0], "bit": [0, 1]})
+    kept = Fitted(fitted.preprocessing, None)
+    data = TrainingData.prepare(spec_for(table, 1, inputs=["a"], target="bit", preprocess=[{"type": "standardize"}]), table, kept)
+    assert data.inputs[1] == 0
+    assert data.inputs[0] == pytest.approx(100 / np.std(COLUMNS["a"]))
+
+
+def test_the_kept_scale_of_a_target_is_applied():
+    scaled = {"inputs": ["bit"], "target": "a", "preprocess_target": {"type": "min_max"}}
+    fitted = prepared(**scaled)
+    table = read_columns({"a": [9.0, 1.0], "bit": [0, 1]})
+    data = TrainingData.prepare(spec_for(table, 1, **scaled), table, Fitted([], fitted.target_preprocessing))
+    assert data.targets.tolist() == [[2.0], [0.0]]
+    assert data.target_preprocessing == fitted.target_preprocessing
+
+
+def test_labels_are_places_in_the_classes_of_the_spec():
+    spec = spec_for(read_columns(COLUMNS), 3, inputs=["a"], target="kind")
+    fewer = read_columns({"a": [1.0] * 5, "kind": ["w", "u", "w", "u", "u"]})
+    assert TrainingData.prepare(spec, fewer).labels.tolist() == [2, 0, 2, 0, 0]
+    other = read_columns({"a": [1.0] * 5, "kind": ["w", "u", "x", "u", "u"]})
+    with pytest.raises(InvalidData, match='"x", which is none of the classes'):
+        TrainingData.prepare(spec, other)

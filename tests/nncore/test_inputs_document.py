@@ -51,6 +51,12 @@ def test_the_augmentations_that_are_shown_are_trained(job: Any) -> None:
     trained(job, ["picture"], augment=augment)
 
 
+def test_the_preprocessing_of_the_target_that_is_shown_is_trained(job: Any) -> None:
+    (step,) = shown("preprocess_target")
+    network = [{"type": "dense", "units": 1}]
+    Trainer(*job(COLUMNS, inputs=["age"], target="spent", network=network, epochs=2, seed=1, preprocess_target=step))
+
+
 @pytest.mark.parametrize(("heading", "union"), [("Preprocessing", PreprocessSpec), ("Augmentation", AugmentSpec)])
 def test_the_tables_name_everything_there_is(heading: str, union: Any) -> None:
     part = DOCUMENT.split(f"## {heading}")[1].split("\n## ")[0]

@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 
 from nncore.errors import InvalidSpec
-from nncore.learning_rates import learning_rate_range, schedule_report
+from nncore.learning_rates import TRIED_RATES, learning_rate_range, schedule_report, with_found_rate
+from nncore.optimizers import SGD
 from nncore.trainer import Trainer
 
+FOUND: dict[str, Any] = {
+    "inputs": ["x"],
+    "target": "y",
+    "network": [{"type": "dense", "units": 6, "activation": "tanh"}, {"type": "dense", "units": 3}],
+    "batch_size": 8,
+    "epochs": 20,
+    "seed": 2,
+}
 LAYERS = [{"type": "dense", "units": 6, "activation": "tanh"}, {"type": "dense", "units": 3}]
 
 
@@ -106,3 +115,43 @@ def test_a_schedule_is_told_as_the_trainer_takes_it(points: int, job: Any, blobs
     assert told["follows_losses"] is False
     falling = spec_and_data(job, blobs, optimizer={"type": "adam", "schedule": {"type": "reduce_on_plateau"}})[0]
     assert schedule_report(falling)["follows_losses"] is True
+
+
+def test_a_rate_that_is_found_is_a_good_one_and_the_same_again(job: Any, blobs: Any) -> None:
+    for optimizer in ({"type": "sgd"}, {"type": "adam"}):
+        spec, data = job(blobs, **FOUND, optimizer={**optimizer, "learning_rate": "auto"})
+        found, again = with_found_rate(spec, data), with_found_rate(spec, data)
+        assert found == again
+        assert found.optimizer.rate in TRIED_RATES
+        (told,) = found.found
+        assert (told.pointer, told.value) == ("/optimizer/learning_rate", found.optimizer.rate)
+        assert "100 steps" in told.how
+        trainer = Trainer(found, data)
+        list(trainer.run())
+        assert trainer.best is not None
+        assert trainer.best.metrics["accuracy"] > 0.85
+
+
+def test_a_found_rate_begins_with_what_was_learned_and_leaves_some_weight(job: Any, blobs: Any) -> None:
+    spec, data = job(blobs, **FOUND, optimizer={"type": "adamw", "learning_rate": "auto", "weight_decay": 1000.0})
+    assert with_found_rate(spec, data).optimizer.rate <= 1e-3
+    spec, data = job(blobs, **FOUND, optimizer={"type": "adam", "learning_rate": "auto"})
+    calls: list[int] = []
+    trainer = Trainer(with_found_rate(spec, data, between=lambda: calls.append(1)), data)
+    assert len(calls) == len(TRIED_RATES) * 100
+    list(trainer.run())
+    learned = trainer.state()["parameters"]
+    assert with_found_rate(spec, data, learned) == with_found_rate(spec, data, learned)
+    lost = np.full_like(learned, np.nan)
+    assert "none" in with_found_rate(spec, data, lost).found[0].how, "it begins with what it is given"
+
+
+def test_where_the_loss_goes_up_the_rate_is_too_large(job: Any, blobs: Any) -> None:
+    spec, data = job(blobs, **FOUND, optimizer={"type": "sgd", "learning_rate": 0.1})
+    found = learning_rate_range(spec, data, lowest=1e-5)
+    assert found.too_large is None or found.too_large > 0.5
+    spec, data = job(blobs, **{**FOUND, "target": "z", "network": [{"type": "dense", "units": 1}], "metrics": []})
+    found = learning_rate_range(spec.model_copy(update={"optimizer": SGD(learning_rate=0.1)}), data, lowest=1e-5)
+    assert found.too_large is not None
+    assert 0.1 < found.too_large < 2
+    assert learning_rate_range(spec, data, go_on=lambda: False).stopped_because == "time"

@@ -61,3 +61,37 @@ def test_absolute_error_ends_at_the_median_and_huber_between_it_and_the_mean(job
     assert np.median(y) + 0.5 < huber < y.mean() - 5
     cut = np.clip(huber - y, -10, 10)
     assert abs(cut.sum()) < 1e-3
+
+
+@pytest.mark.oracle
+def test_one_sigmoid_under_cross_entropy_is_logistic_regression(job: Any) -> None:
+    linear = pytest.importorskip("sklearn.linear_model", reason="no scikit-learn")
+    (x, y), l2 = data(), 0.05
+    yes = (y > 3).astype(float)
+    optimizer = {"type": "lbfgs", "l2": l2, "gradient_tolerance": 1e-12, "change_tolerance": 1e-18}
+    found = trained(job, x, yes, {"type": "binary_cross_entropy"}, optimizer, 200)
+    expected = linear.LogisticRegression(C=1 / (l2 * len(x)), tol=1e-12, max_iter=10_000).fit(x, yes)
+    np.testing.assert_allclose(found, [*expected.coef_[0], *expected.intercept_], rtol=1e-6)
+
+
+def test_a_linear_autoencoder_spans_the_principal_components(job: Any) -> None:
+    random = np.random.default_rng(6)
+    x = random.standard_normal((60, 5)) * [3.0, 2.0, 1.0, 0.5, 0.2] @ np.linalg.qr(random.standard_normal((5, 5)))[0]
+    x -= x.mean(axis=0)
+    network = [{"type": "dense", "units": 2, "use_bias": False}, {"type": "dense", "units": 5, "use_bias": False}]
+    optimizer = {"type": "lbfgs", "gradient_tolerance": 1e-12, "change_tolerance": 1e-18}
+    spec = {
+        "inputs": ["x"],
+        "target": "y",
+        "network": network,
+        "optimizer": optimizer,
+        "dtype": "float64",
+        "batch_size": 60,
+        "epochs": 1000,
+    }
+    trainer = Trainer(*job({"x": x.tolist(), "y": x.tolist()}, **spec, loss={"type": "mean_squared_error"}, seed=1))
+    reports = list(trainer.run())
+    components = np.linalg.svd(x, full_matrices=False)[2][:2]
+    inner, outer = trainer.artifact("last").parameters.values()
+    np.testing.assert_allclose(outer @ inner, components.T @ components, atol=1e-5)
+    assert reports[-1].loss == pytest.approx(((x - x @ components.T @ components) ** 2).mean(), rel=1e-9)

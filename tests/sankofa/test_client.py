@@ -191,6 +191,25 @@ def test_predict_takes_columns_or_rows() -> None:
     assert service.requests[2].json == {"inputs": [[0.0, 0.0]]}
 
 
+def test_a_batch_prediction_is_a_job_whose_answers_are_arrays() -> None:
+    packed = io.BytesIO()
+    np.savez(
+        packed,
+        outputs=np.ones((2, 3)),
+        probabilities=np.full((2, 3), 1 / 3),
+        labels=np.array(["a", "b"]),
+        classes=np.array(["a", "b", "c"]),
+    )
+    made = {**job_document("succeeded", id="job_2"), "kind": "predict"}
+    service = FakeService(Answer(200, job_document()), Answer(202, made), Answer(200, packed.getvalue()))
+    job = service.client().job("job_1").predict_all("ds_1", name="tonight")
+    assert (job.id, job.kind) == ("job_2", "predict")
+    assert service.requests[1].json == {"dataset": "ds_1", "snapshot": "best", "name": "tonight"}
+    found = job.predictions()
+    assert found.labels is not None
+    assert (found.outputs.shape, found.labels.tolist(), found.classes) == ((2, 3), ["a", "b"], ["a", "b", "c"])
+
+
 def test_evaluate_sends_network_and_inputs() -> None:
     service = FakeService(Answer(200, {"outputs": [[1.0]], "layers": []}))
     layer = {"type": "dense", "units": 1, "activation": "step", "weight": [[1, 4, 3]], "threshold": [6]}

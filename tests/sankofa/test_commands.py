@@ -6,12 +6,14 @@ import gzip
 import io
 import json
 import os
+import re
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -20,22 +22,10 @@ import safetensors.numpy
 
 from sankofa.commands import cli, run
 from sankofa.commands.exits import MEANINGS, Exit
-from tests.sankofa.fake_service import DATASET, Answer, FakeService, Unplugged, job_document, problem
+from tests.sankofa.conftest import Use
+from tests.sankofa.fake_service import DATASET, Answer, Unplugged, job_document, problem
 
 SPEC = {"network": {"layers": [{"type": "dense", "units": 1}]}, "target": "y", "epochs": 3}
-Use = Callable[..., FakeService]
-
-
-@pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    """Have commands talk to a service of these answers."""
-
-    def with_answers(*answers: Any) -> FakeService:
-        service = FakeService(*answers)
-        monkeypatch.setattr("sankofa.commands.options.Client", lambda url, api_key, retries: service.client())
-        return service
-
-    return with_answers
 
 
 @pytest.fixture
@@ -130,7 +120,8 @@ def test_train_watched_with_json_says_a_line_per_change(use: Use, spec: str, cap
 
 
 @pytest.mark.parametrize(
-    ("state", "code"), [("succeeded", Exit.DONE), ("stopped", Exit.DONE), ("failed", Exit.UNSUCCESSFUL), ("cancelled", Exit.UNSUCCESSFUL)]
+    ("state", "code"),
+    [("succeeded", Exit.DONE), ("stopped", Exit.STOPPED), ("failed", Exit.FAILED), ("cancelled", Exit.CANCELLED)],
 )
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_end_of_a_watched_job_is_the_exit_code(
@@ -144,6 +135,19 @@ def test_the_end_of_a_watched_job_is_the_exit_code(
     assert ("diverged" in said) == (state == "failed")
     use(Answer(202, document))
     assert run(["train", spec, "--data", "ds_1", "--watch"]) == code
+
+
+def test_waiting_is_silent_and_its_code_is_that_of_the_first_that_did_not_succeed(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    use(*[Answer(200, job_document(state)) for state in ("succeeded", "running", "stopped", "failed")])
+    assert run(["wait", "a", "b", "c"]) == Exit.STOPPED
+    said = capsys.readouterr()
+    assert [line.split()[1] for line in said.out.splitlines() if line.startswith("job_1")] == ["succeeded", "stopped", "failed"]
+    assert said.err == ""
+    use(Answer(200, job_document("succeeded")))
+    assert run(["wait", "a", "--json"]) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["state"] == "succeeded"
+    use(*[Answer(200, job_document(), {"etag": '"1"'})] * 20)
+    assert run(["wait", "a", "--timeout", "0.1"]) == Exit.TIMED_OUT == 124
 
 
 def test_watching_ends_with_its_time(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,7 +251,33 @@ def test_predict_takes_json_and_gives_json(use: Use, capsys: pytest.CaptureFixtu
     service = use(Answer(200, job_document()), Answer(200, {"outputs": [[0.5]], "probabilities": None}))
     assert run(["predict", "job_1", "--inputs", '{"x": [[0, 1]]}', "--json"]) == Exit.DONE
     assert service.requests[1].json == {"inputs": {"x": [[0, 1]]}}
-    assert json.loads(capsys.readouterr().out) == {"outputs": [[0.5]], "probabilities": None, "labels": None}
+    assert json.loads(capsys.readouterr().out) == {"outputs": [[0.5]], "probabilities": None, "labels": None, "classes": None}
+
+
+@pytest.mark.parametrize("ending", ["csv", "npz"])
+def test_predict_makes_a_job_of_many_rows(use: Use, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = {"step": 3, "steps": 3, "fraction": 1.0}
+    made = {**job_document("succeeded", progress=progress), "kind": "predict"}
+    service = use(Answer(200, job_document()), Answer(202, made), Answer(200, b"label\r\nyes\r\n"))
+    path = tmp_path / f"answers.{ending}"
+    assert run(["predict", "job_1", "--batch", "ds_1", "--output", str(path)]) == Exit.DONE
+    assert service.requests[1].json == {"dataset": "ds_1", "snapshot": "best"}
+    assert service.requests[2].query["format"] == ending
+    assert path.read_bytes() == b"label\r\nyes\r\n"
+    assert "3 rows" in capsys.readouterr().err
+
+
+def test_explain_ranks_columns_and_waits_for_a_job(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = [
+        {"column": name, "feature": None, "mean": mean, "deviation": 0.0, "drops": [mean]} for name, mean in (("a", 0.1), ("b", 0.3))
+    ]
+    answer = {"metric": "accuracy", "value": 0.9, "rows": 40, "columns": columns}
+    service = use(Answer(200, job_document()), Answer(202, {**job_document("succeeded"), "kind": "explain"}), Answer(200, answer))
+    assert run(["explain", "job_1", "--with", '{"repeats": 1}']) == Exit.DONE
+    assert service.requests[1].json == {"explain": {"type": "permutation_importance", "repeats": 1}, "snapshot": "best", "run": "auto"}
+    assert service.requests[2].path == "/v1/jobs/job_1/explanation"
+    lines = capsys.readouterr().out.splitlines()
+    assert ["accuracy 0.9000 on 40 rows" in lines[0], lines[1].split()[0], lines[2].split()[0]] == [True, "b", "a"]
 
 
 def test_two_classes_say_how_sure_they_are(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,11 +290,13 @@ def test_two_classes_say_how_sure_they_are(use: Use, capsys: pytest.CaptureFixtu
     ("arguments", "message"),
     [
         (["predict", "job_1"], "--data FILE.csv or by --inputs"),
+        (["predict", "job_1", "--batch", "ds_1", "--inputs", "[]"], "by --batch FILE, for a job"),
+        (["predict", "job_1", "--batch", "ds_1", "--output", "a.txt"], "ends in .csv or .npz"),
         (["predict", "job_1", "--inputs", "{"], "--inputs is not JSON"),
         (["predict", "job_1", "--inputs", "[" * 100_000], "--inputs is not JSON"),
-        (["train", "nowhere.json"], "does not exist"),
+        (["train", "nowhere.json"], "nowhere.json: there is no such file"),
         (["train", "{spec}"], "names no dataset"),
-        (["train", "{spec}", "--data", "nowhere.csv"], "nowhere.csv: expected a CSV file, found nothing"),
+        (["train", "{spec}", "--data", "nowhere.csv"], "nowhere.csv: there is no such file"),
         (["train", "{spec}", "--data", "ds_1", "--output", "w.h5"], "ends in .safetensors"),
         (["train", "{table}", "--data", "ds_1"], "is not JSON"),
         (["weights", "job_1", "--output", "-", "--json"], "both want stdout"),
@@ -347,6 +379,13 @@ def test_every_exit_code_is_documented(capsys: pytest.CaptureFixture[str]) -> No
     assert run(["--help"]) == Exit.DONE
     said = capsys.readouterr().out
     assert all(f"{code:>3}  {meaning}" in said for code, meaning in MEANINGS.items())
+
+
+def test_the_documentation_tells_every_exit_code() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    table = document[document.index("| code | meaning |") :]
+    told = {int(code) for cell in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in cell.split(",")}
+    assert told == set(Exit)
 
 
 def sankofa(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -457,6 +496,63 @@ def test_a_server_that_refuses_connections_is_waited_for_and_that_is_said(tmp_pa
     assert f"127.0.0.1:{port}/jobs" in said
     assert "Connection refused" in said
     assert "secret" not in said
+
+
+class TestCopyTo:
+    @pytest.fixture
+    def installation(self, migrated_sqlite: Path, tmp_path: Path) -> Path:
+        """A data folder with a database that is not in use."""
+        (tmp_path / "data").mkdir()
+        shutil.copyfile(migrated_sqlite, tmp_path / "data" / "sankofa.db")
+        return tmp_path / "data"
+
+    def test_copies_and_says_what(self, installation: Path, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/copy.db"
+        answer = sankofa("migrate", "--data-dir", str(installation), "--copy-to", url, "--json")
+        assert answer.returncode == Exit.DONE, answer.stderr
+        said = json.loads(answer.stdout)
+        assert said["source"] == f"sqlite:///{installation}/sankofa.db"
+        assert said["target"] == url
+        assert {name: count for name, count in said["rows"].items() if count} == {"installation": 1, "tenant": 1}
+        assert (said["blobs"], said["blob_bytes"], said["damaged"]) == (0, 0, [])
+        assert said["seconds"] > 0
+        assert "copy the database" in answer.stderr
+        assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+
+    def test_tells_a_person_what_to_do_next(self, installation: Path, tmp_path: Path) -> None:
+        answer = sankofa("migrate", "--data-dir", str(installation), "--copy-to", f"sqlite:///{tmp_path}/copy.db")
+        assert (
+            answer.stdout
+            == f"sqlite:///{tmp_path}/copy.db holds the installation. Set SANKOFA_DATABASE_URL to it, and start the service.\n"
+        )
+
+    def test_says_why_it_did_not_and_what_to_do(self, installation: Path, tmp_path: Path) -> None:
+        with sqlite3.connect(installation / "sankofa.db") as other:
+            other.execute("SELECT * FROM tenant").fetchone()
+            answer = sankofa("migrate", "--data-dir", str(installation), "--copy-to", f"sqlite:///{tmp_path}/copy.db", "--json")
+        other.close()
+        assert (answer.returncode, answer.stdout) == (Exit.NOT_RUNNING, "")
+        assert f"sankofa: Another process has {installation}/sankofa.db open. Stop the service first" in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+    @pytest.mark.parametrize(
+        ("url", "told"),
+        [
+            ("nonsense", "--copy-to: expected a URL that begins with"),
+            ("postgresql://u:secret@127.0.0.1:1/x", "Nothing was copied: "),
+            ("sqlite:////nowhere/at/all.db", "Nothing was copied: unable to open database file"),
+        ],
+    )
+    def test_an_address_that_cannot_be_used_is_told(self, installation: Path, url: str, told: str) -> None:
+        answer = sankofa("migrate", "--data-dir", str(installation), "--copy-to", url)
+        assert answer.returncode == Exit.NOT_RUNNING
+        assert told in answer.stderr
+        assert "secret" not in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+    @pytest.mark.parametrize("arguments", [["--copy-to", ""], ["--with-damaged"]])
+    def test_options_that_say_nothing_are_refused(self, arguments: list[str], installation: Path) -> None:
+        assert sankofa("migrate", "--data-dir", str(installation), *arguments).returncode == Exit.USAGE
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "api", "migrate"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sankofa import InvalidInput, Refused, Unreachable
-from sankofa.address import find_key, find_url
+from sankofa.address import find
 from sankofa.connection import Connection
 from sankofa.errors import BadRequest, Busy, Conflict, InvalidRequest, NotAllowed, NotFound, ServiceFault
 from tests.sankofa.fake_service import Answer, FakeService, Unplugged, problem
@@ -127,20 +127,20 @@ def test_url_and_key_come_from_arguments_then_environment_then_this_machine(tmp_
     for name in ("SANKOFA_URL", "SANKOFA_API_KEY", "SANKOFA_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SANKOFA_DATA_DIR", str(tmp_path))
-    assert find_url() == "http://127.0.0.1:8000"
-    assert find_key("http://127.0.0.1:8000") is None
+    assert find().url == "http://127.0.0.1:8000"
+    assert find("http://127.0.0.1:8000").key is None
     (tmp_path / "key").write_text("from-file\n")
-    assert find_key("http://127.0.0.1:8000") == find_key("http://localhost:1") == find_key("http://[::1]:1") == "from-file"
-    assert find_key("https://sankofa.example") is None, "a local key must not leave this machine"
+    assert [find(url).key for url in ("http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:1")] == ["from-file"] * 3
+    assert find("https://sankofa.example").key is None, "a local key must not leave this machine"
     monkeypatch.setenv("SANKOFA_API_KEY", "from-environment")
     monkeypatch.setenv("SANKOFA_URL", "http://there.example/")
-    assert find_url() == "http://there.example"
-    assert find_key("http://there.example") == "from-environment"
-    assert find_url("http://here.example") == "http://here.example"
-    assert find_key("http://there.example", "from-argument") == "from-argument"
+    assert find().url == "http://there.example"
+    assert find("http://there.example").key == "from-environment"
+    assert find("http://here.example").url == "http://here.example"
+    assert find("http://there.example", "from-argument").key == "from-argument"
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "nonsense"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput, match="expected http://HOST:PORT"):
-        find_url(url)
+        find(url)

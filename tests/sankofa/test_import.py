@@ -8,7 +8,7 @@ import sys
 import sankofa
 from sankofa import errors
 
-HEAVY = {"flask", "celery", "sqlalchemy", "numba", "nncore", "service", "worker", "granian", "pydantic"}
+HEAVY = {"flask", "celery", "sqlalchemy", "numba", "nncore", "service", "worker", "granian", "pydantic", "numpy", "torch", "plotly", "yaml"}
 
 
 def seconds(statements: str) -> float:
@@ -23,8 +23,9 @@ def test_the_client_loads_nothing_of_the_service() -> None:
     assert not HEAVY & {name.partition(".")[0] for name in loaded}
 
 
-def test_the_client_is_loaded_in_150_ms_more_than_numpy() -> None:
-    assert seconds("import numpy, sankofa") - seconds("import numpy") < 0.150
+def test_the_client_is_loaded_in_less_than_twice_the_time_of_numpy() -> None:
+    """On a machine that has nothing else to do both take about 0.1 s; on a busy one both take longer."""
+    assert seconds("import sankofa") < 2 * seconds("import numpy")
 
 
 def test_every_error_a_caller_may_meet_can_be_imported_from_the_package() -> None:

@@ -149,10 +149,10 @@ def test_from_columns_to_predictions(serve: Serve, tmp_path: Path) -> None:
     assert seen[-1] == "succeeded"
     assert (job.name, job.fraction, job.progress["epoch"]) == ("xor", 1.0, 400)
     assert job.spec["loss"]["type"] == "binary_cross_entropy"
-    assert job.result is not None
+    result = job.result()
     assert job.split()["training_rows"] == 4
     assert len(job.metrics()) == 400
-    assert {snapshot["step"] for snapshot in job.snapshots()} == {job.result[which]["step"] for which in ("best", "last")}
+    assert {snapshot["step"] for snapshot in job.snapshots()} == {result[which]["step"] for which in ("best", "last")}
 
     weights = job.weights()
     assert {name: values.shape for name, values in weights.items()} == {
@@ -169,6 +169,11 @@ def test_from_columns_to_predictions(serve: Serve, tmp_path: Path) -> None:
         assert prediction.labels.tolist() == [0, 1, 1, 0]
         assert prediction.probabilities is not None
         np.testing.assert_allclose(prediction.probabilities, 1 / (1 + np.exp(-outputs[:, 0])), atol=1e-4)
+
+    assert job.predict(dataset).labels.tolist() == [0, 1, 1, 0]
+    batch = job.predict_all(dataset).wait(60)
+    assert batch.kind == "predict"
+    np.testing.assert_array_equal(batch.predictions().outputs, job.predict(dataset).outputs.astype("float32"))
 
     data = job.download(tmp_path / "w.safetensors").read_bytes()
     assert list(safetensors_metadata(data)) == ["sankofa"]
@@ -263,7 +268,7 @@ def test_the_command_line_walks_the_whole_path(serve: Serve, tmp_path: Path) -> 
 
 def test_the_command_line_cancels_and_says_so(serve: Serve, endless: Any) -> None:
     assert json.loads(serve.command("cancel", endless.id, "--json").stdout)["state"] in ("cancelling", "cancelled")
-    assert serve.command("watch", endless.id).returncode == Exit.UNSUCCESSFUL
+    assert serve.command("watch", endless.id).returncode == Exit.CANCELLED
 
 
 def test_a_client_in_another_folder_does_not_need_to_be_told_the_key(serve: Serve, tmp_path: Path) -> None:

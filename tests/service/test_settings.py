@@ -46,7 +46,7 @@ def test_without_variables_the_installation_lies_in_the_users_data_folder(monkey
 
 
 def test_every_setting_is_read_from_its_variable():
-    other = {int: "3", float: "0.5", str: "x", str | None: "x", Path: "/x"}
+    other = {bool: "True", int: "3", float: "0.5", str: "x", str | None: "x", Path: "/x"}
     given = {"LOG_LEVEL": "debug", "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "0.25", "API_STREAMS": "2"}
     given |= {"DATABASE_URL": "sqlite:///x.db", "BROKER_URL": "redis://x", "API_KEY": KEY}
     for name, field in Settings.model_fields.items():

@@ -200,7 +200,7 @@ def test_data_that_is_damaged_fails_the_job_and_not_the_worker(store, make_worke
 
 def test_an_error_of_our_own_fails_the_job_and_not_the_worker(store, make_worker, post, monkeypatch) -> None:
     job_id, other = post(SPEC), post(SPEC)
-    monkeypatch.setattr(slice_module, "Trainer", [RuntimeError].pop)
+    monkeypatch.setattr("worker.training.Trainer", [RuntimeError].pop)
     assert take_turn(make_worker()) == 2
     for each in (job_id, other):
         job = jobs.get(store, "default", each).job

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from nncore.artifact import Artifact
 from nncore.formats.parameters import Parameters
 from nncore.formats.python.layers import RULES, through
 from nncore.formats.python.preprocessing import preprocessed
 from nncore.formats.python.script import DECODE, Script, names_in, sources
+from nncore.preprocess.target import fitted_target
 
 DOCUMENT = '''"""A trained neural network, in numpy: nothing else is needed.
 
@@ -71,7 +74,7 @@ def write(artifact: Artifact) -> bytes:
     through(script, artifact.network.layers, artifact.input_shape)
     script.parameters.finish()
     numbers, outputs = prod(artifact.input_shape), prod(artifact.network.output_shape(artifact.input_shape))
-    answers, answer = _answer(artifact, outputs)
+    answers, answer = _answer(script, artifact, outputs)
     forward = FORWARD.format(numbers=numbers, raw="" if prepare else ", raw", lines="\n    ".join(script.lines))
     predict = PREDICT.format(answers=answers, answer=answer, rows=ROWS_AT_ONCE, prepared=prepared, outputs=outputs)
     arrays = list(script.arrays())
@@ -87,7 +90,7 @@ def write(artifact: Artifact) -> bytes:
     return "\n".join([*head, *constants, code, *arrays, MAIN]).encode("ascii")
 
 
-def _answer(artifact: Artifact, outputs: int) -> tuple[str, str]:
+def _answer(script: Script, artifact: Artifact, outputs: int) -> tuple[str, str]:
     """What predict answers, and its last line."""
     classes = artifact.classes
     if artifact.loss in ("softmax_cross_entropy", "negative_log_likelihood"):
@@ -96,11 +99,20 @@ def _answer(artifact: Artifact, outputs: int) -> tuple[str, str]:
         logits = "outputs[:, 0]" if outputs == 1 else "outputs"
         labels, probabilities = f"({logits} > 0).astype(int)", f"sigmoid({logits})"
     else:
-        return "outputs", 'return {"outputs": outputs}'
+        return "outputs", f'return {{"outputs": {_undone(script, artifact)}}}'
     if classes is not None and list(classes) != [str(number) for number in range(len(classes))]:
         labels = f"np.array(CLASSES)[{labels}]"
     answer = f'return {{"outputs": outputs, "probabilities": {probabilities}, "labels": {labels}}}'
     return "outputs, probabilities and labels", answer
+
+
+def _undone(script: Script, artifact: Artifact) -> str:
+    """The outputs in the unit of the target."""
+    scaling = fitted_target(artifact.target_preprocessing)
+    if scaling is None:
+        return "outputs"
+    scale, offset = (script.array(f"target.{key}", np.array(getattr(scaling, key), dtype=np.float64)) for key in ("scale", "offset"))
+    return f'(outputs.astype("float64") * {scale} + {offset}).astype("{artifact.dtype}")'
 
 
 __all__ = ["RULES", "write"]

@@ -58,6 +58,8 @@ def test_a_nan_in_a_window_comes_out(kernel_size: int, one_step: Any) -> None:
         ({"kernel_size": 2}, (5,), "average_pool layer takes items of shape (channels, length) or (channels, height, width), got items of"),
         ({"kernel_size": 4}, (2, 3, 3), "an average_pool layer whose kernel reaches over 4 numbers"),
         ({"kernel_size": 2, "padding": 2}, (2, 3), "nothing but padding"),
+        ({"kernel_size": 2**20, "padding": 2**19}, (2, 30), "takes a padding of at most 30, got 524,288"),
+        ({"kernel_size": 2**20, "padding": "same"}, (2, 3), "takes a padding of at most 16, got 524,287"),
     ],
 )
 def test_what_does_not_fit_is_refused(fields: dict[str, Any], shape: tuple[int, ...], says: str) -> None:

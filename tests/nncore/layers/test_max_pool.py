@@ -61,6 +61,8 @@ def test_a_nan_in_a_window_comes_out(kernel_size: int, at: int, one_step: Any) -
         ),
         ({"kernel_size": 4}, (2, 3, 3), "reaches over 4 numbers"),
         ({"kernel_size": 2, "padding": 2}, (2, 3), "nothing but padding"),
+        ({"kernel_size": 2**20, "padding": 2**19}, (2, 30), "takes a padding of at most 30, got 524,288"),
+        ({"kernel_size": 2**20, "padding": "same"}, (2, 3), "takes a padding of at most 16, got 524,287"),
         ({"kernel_size": 2, "dilation": 5, "padding": 3}, (2, 4), "nothing but padding"),
     ],
 )

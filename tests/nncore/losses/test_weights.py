@@ -18,6 +18,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     "mean_absolute_error": {},
     "huber": {"delta": 0.4},
     "binary_cross_entropy": {},
+    "binary_cross_entropy-options": {"class_weights": [0.5, 2.0]},
     "softmax_cross_entropy": {},
     "negative_log_likelihood": {},
     "negative_log_likelihood-options": {"class_weights": [0.5, 2.0, 1.25], "ignore_index": 1},
@@ -52,7 +53,11 @@ def of_torch(name: str, outputs: Any, step: Any) -> Any:
         "huber": lambda *both, reduction: functional.huber_loss(*both, delta=0.4, reduction=reduction),
         "binary_cross_entropy": functional.binary_cross_entropy_with_logits,
     }
-    return (weights * functions[kind](outputs, targets, reduction="none").mean(dim=1)).sum() / weights.sum()
+    no, yes = options.get("class_weights", [1.0, 1.0])
+    counted = no + (yes - no) * targets
+    return (weights * (counted * functions[kind](outputs, targets, reduction="none")).mean(dim=1)).sum() / (
+        weights * counted.mean(dim=1)
+    ).sum()
 
 
 def weighed(one_step: Any, name: str, dtype: str = "float64") -> Any:

@@ -19,10 +19,11 @@ RELU_OF_MINUS_ONE_AND_ONE = """
 import numpy as np
 from nncore.layers.dense import dense_forward
 from nncore.machine.kernels import ROWS
+from nncore.machine.run import _run_rows
 arena, integers = np.array([1, -1, 1, 0, 0], np.float32), np.zeros(8, np.int64)  # x, two weights, two outputs
 integers[ROWS] = 1
-dense_forward.address(arena.dtype)
-dense_forward.function((0, 1, -1, 3, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0), arena, integers)
+plan = np.array([[0, 0, 1, -1, 3, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0]])
+_run_rows(np.array([dense_forward.address(arena.dtype)]), plan, 0, 1, arena, integers)
 print(arena[3:].tolist())
 """
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -52,3 +56,25 @@ def test_what_a_plan_takes_beside_its_layers_is_compiled_ahead_too() -> None:
     for loss in (SoftmaxCrossEntropy(class_weights=[1.0, 2.0]), NegativeLogLikelihood(), MeanSquaredError()):
         program = Program(network, (3,), loss=loss, optimizer=optimizer, batch_size=4, accumulate=2, weighted=True)
         assert set(program.kernels()) <= set(known_kernels())
+
+
+@pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
+def test_two_processes_compile_from_both_ends(tmp_path: Path) -> None:
+    """With three kernels instead of all: what the two processes tell is one count, and afterwards everything is found."""
+    few = "import nncore.machine.compilation as c, nncore.optimizers.sgd as sgd; c.known_kernels = lambda: [sgd.sgd, sgd.momentum]\n"
+    (tmp_path / "sitecustomize.py").write_text(few)
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+    environment = {**os.environ, "SANKOFA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": paths}
+
+    def run() -> list[dict[str, float]]:
+        command = [sys.executable, "-m", "nncore.machine"]
+        printed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=True).stdout
+        return [json.loads(line) for line in printed.splitlines()]
+
+    *told, last = run()
+    assert [each["total"] for each in told] == [6] * len(told)
+    assert [each["done"] for each in told] == sorted(each["done"] for each in told)
+    assert told[-1]["done"] == 6
+    assert last["seconds"] > 0
+    assert run() == [{"seconds": 0.0}]
+    assert len(list((tmp_path / "cache").rglob("sgd.sgd-*.nbc"))) == 2

@@ -66,8 +66,7 @@ class TestHowItEnds:
         fields: dict[str, Any] = {"expression": "x**4", "start": {"x": 10}, "goal": "maximize"}
         wild = {"type": OPTIMIZERS[optimizer]["type"], "learning_rate": 1e6}
         found = minimize(MinimizeSpec.model_validate(fields | {"expression": "exp(x)", "optimizer": wild}))
-        # A line search steps back from what is not finite, until nothing finite is higher.
-        assert found.stopped_because == ("converged" if optimizer == "lbfgs" else "diverged")
+        assert found.stopped_because == "diverged"
         assert np.isfinite([found.value, found.gradient_norm, *found.variables.values()]).all()
         assert found.path[-1].step == found.step
         assert (found.path[-1].value, found.path[-1].variables) == (found.value, found.variables)

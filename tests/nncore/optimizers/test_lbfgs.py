@@ -228,6 +228,42 @@ def test_a_step_into_what_is_not_finite_is_shortened() -> None:
     assert (found.stopped_because, found.variables["x"]) == ("converged", pytest.approx(1.0, abs=1e-4))
 
 
+NO_MINIMUM = ["y**2 - x**3", "-exp(x) + y", "-x**2 - y**2", "x - y", "log(x) + y**2", "-x**4 + y", "x*y", "x + y**2", "sqrt(x) + y**2"]
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+@pytest.mark.parametrize("expression", NO_MINIMUM)
+def test_a_search_without_end_has_diverged_and_its_last_point_is_finite(expression: str, goal: str) -> None:
+    """Down an endless slope, or to the edge of what is defined: nothing lower is found there either, but no minimum."""
+    text = expression if goal == "minimize" else f"-({expression})"
+    spec = {"expression": text, "start": {"x": 0.5, "y": 2.0}, "goal": goal, "optimizer": {"type": "lbfgs"}}
+    minimizer = Minimizer(MinimizeSpec.model_validate(spec))
+    list(minimizer.run())
+    found = minimizer.result()
+    assert found.stopped_because == "diverged"
+    assert np.isfinite([found.value, found.gradient_norm, *found.variables.values()]).all()
+    resumed = Minimizer(minimizer.spec)
+    resumed.restore(checkpoint.decode(checkpoint.encode(minimizer.state())))
+    assert resumed.result() == found
+
+
+@pytest.mark.parametrize("expression", ["abs(x) + abs(y - 2)", "(x - 1e19)**2 + y**2", "max(x, -x) + y**4", "exp(-x) + y**2"])
+def test_a_kink_a_far_minimum_and_a_fading_slope_are_no_divergence(expression: str) -> None:
+    spec = {"expression": expression, "start": {"x": 3.0, "y": -7.0}, "optimizer": {"type": "lbfgs"}}
+    assert minimize(MinimizeSpec.model_validate(spec)).stopped_because == "converged"
+
+
+def test_a_length_that_overflows_is_shortened_without_a_warning(job: Any) -> None:
+    random = np.random.default_rng(0)
+    x = random.standard_normal((40, 3)).round(3)
+    columns = {"x": (x * 100).tolist(), "y": (x[:, 0] * 1000).tolist()}
+    network = [{"type": "dense", "units": 16, "activation": "relu"}] * 2 + [{"type": "dense", "units": 1}]
+    optimizer = {"type": "lbfgs", "learning_rate": 1e6}
+    found = trainer(job, columns, network=network, optimizer=optimizer, dtype="float32", seed=1, batch_size=40)
+    losses = [report.loss for report in found.run()]
+    assert losses[-1] < 1e-3 * losses[0]
+
+
 @pytest.mark.parametrize("first", [1e-6, 0.1, 1.0, 50.0])
 def test_an_accepted_length_satisfies_both_conditions(first: float) -> None:
     def look(length: float) -> Trial:

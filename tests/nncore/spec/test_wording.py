@@ -35,7 +35,9 @@ def layer(**fields: Any) -> dict[str, Any]:
         ({"network": {"layers": LAYERS}}, "/target", "missing_field", 'the field "target" is missing'),
         ({**GOOD, "epoch": 3}, "/epoch", "unknown_field",
          'unknown field "epoch". Did you mean "epochs"? Allowed here: network, inputs, target, sample_weight, loss, optimizer, '
-         "batch_size, epochs, accumulate, max_seconds, early_stopping, seed, shuffle, dtype, validation, preprocess, augment, metrics"),
+         "batch_size, epochs, accumulate, max_seconds, early_stopping, seed, shuffle, dtype, validation, test, fold, "
+         "group, split_column, preprocess, preprocess_target, augment, report_every_steps, "
+         "diagnostics, metrics"),
         (layer(activaton="relu"), "/network/layers/1/activaton", "unknown_field",
          'unknown field "activaton". Did you mean "activation"? Allowed here: type, units, activation, use_bias, weight, bias, '
          "threshold, initialiser, bias_initialiser"),

@@ -45,6 +45,9 @@ class Caller:
     def get(self, path: str, **sent: Any) -> TestResponse:
         return self("GET", path, **sent)
 
+    def put(self, path: str, **sent: Any) -> TestResponse:
+        return self("PUT", path, **sent)
+
     def patch(self, path: str, **sent: Any) -> TestResponse:
         return self("PATCH", path, **sent)
 
@@ -111,6 +114,16 @@ class Service:
         """Let a worker begin the next job and give it back with a checkpoint, not done."""
         asked = iter([False])
         assert self.work(lambda: next(asked, True)) == 1
+
+
+def model_of(service: Service, job: str, name: str = "digits") -> dict[str, str]:
+    """Make a model whose first version is what the job has learned, and for which an alias stands; the ids of its routes."""
+    for path, body in (("/v1/models", {"name": name}), (f"/v1/models/{name}/versions", {"job": job})):
+        response = service.api.post(path, json=body)
+        assert response.status_code == 201, response.text
+    response = service.api.put(f"/v1/models/{name}/aliases/production", json={"version": 1}, headers={"If-None-Match": "*"})
+    assert response.status_code == 201, response.text
+    return {"model": name, "version": "1", "alias": "production"}
 
 
 def check_documented(app: Flask, method: str, path: str, response: TestResponse) -> None:

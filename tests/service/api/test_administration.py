@@ -1,4 +1,4 @@
-"""Keys, tenants, use and the audit log by the client and by the command line, against the real API."""
+"""Keys, tenants, use, webhooks and the audit log by the client and by the command line, against the real API."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sankofa.commands.exits import Exit
 from tests.service.api.conftest import KEY, XOR, Service
 
 Run = Callable[..., Any]
+HOOK = "https://93.184.215.14/hook"
 
 
 def connect(service: Service, key: str = KEY) -> Client:
@@ -31,7 +32,7 @@ def client(service: Service) -> Client:
 @pytest.fixture
 def sankofa(service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command line with --json; answers what it wrote, a document a line. expected: its exit code."""
-    monkeypatch.setattr("sankofa.commands.options.Client", lambda url, api_key, retries: connect(service, api_key or KEY))
+    monkeypatch.setattr("sankofa.commands.options.Client", lambda url, api_key, profile, retries: connect(service, api_key or KEY))
     monkeypatch.setattr("service.api.access_log.logger.info", lambda *_, **__: None)
 
     def command(*arguments: str, expected: Exit = Exit.DONE, as_json: bool = True) -> Any:
@@ -92,6 +93,22 @@ class TestClient:
             limited.usage()
         assert all(29 <= seconds <= 31 for seconds in slept)
 
+    def test_makes_changes_tries_and_deletes_webhooks(self, client: Client) -> None:
+        made, again = (client.webhooks.create(HOOK, ["job.failed"], tags={"lesson": 1}, idempotency_key="once") for _ in range(2))
+        assert (made["secret"].startswith("whsec_"), again["secret"], again["id"]) == (True, None, made["id"])
+        assert client.webhooks.change(made["id"], name="mine")["tags"] == {"lesson": 1}
+        assert [one["name"] for one in client.webhooks.list()] == ["mine"]
+        assert client.webhooks.rotate(made["id"], overlap_seconds=60)["secret"] != made["secret"]
+        tried = client.webhooks.test(made["id"])
+        assert [one["id"] for one in client.webhooks.deliveries(made["id"], state="pending")] == [tried["id"]]
+        assert client.webhooks.redeliver(made["id"], tried["id"])["id"] == tried["id"]
+        client.webhooks.change(made["id"], enabled=False)
+        with pytest.raises(Conflict, match="is disabled"):
+            client.webhooks.test(made["id"])
+        client.webhooks.delete(made["id"])
+        with pytest.raises(NotFound):
+            client.webhooks.get(made["id"])
+
     def test_reads_the_log_and_what_will_be_deleted(self, client: Client) -> None:
         client.tenants.create("acme")
         client.keys.create("first", tenant="acme")
@@ -127,6 +144,38 @@ class TestCommands:
         assert "1,000,000" in sankofa("tenants", "list", as_json=False).out
         assert "running jobs 3" in sankofa("tenants", "set", "acme", "--running-jobs", "3", as_json=False).out
 
+    def test_webhooks_are_made_changed_tried_and_deleted(self, service: Service, sankofa: Run) -> None:
+        said = sankofa("webhooks", "create", HOOK, "--event", "job.failed", "--tag", "lesson=1", "--tag", "who=me", as_json=False)
+        assert said.out.startswith("whsec_")
+        assert f"{HOOK} is told of job.failed. Its secret is shown this once" in said.err
+        (webhook,) = sankofa("webhooks", "list")
+        assert (webhook["events"], webhook["tags"]) == (["job.failed"], {"lesson": 1, "who": "me"})
+        (changed,) = sankofa(
+            "webhooks", "set", webhook["id"], "--to", f"{HOOK}s", "--name", "mine", "--event", "job.started", "--event", "job.paused"
+        )
+        assert (changed["url"], changed["name"], changed["events"], changed["tags"]) == (
+            f"{HOOK}s",
+            "mine",
+            ["job.started", "job.paused"],
+            webhook["tags"],
+        )
+        table = sankofa("webhooks", "list", as_json=False).out
+        for shown in (webhook["id"], "mine", HOOK, "job.started job.paused", "lesson=1 who=me", "on"):
+            assert shown in table
+        assert sankofa("webhooks", "rotate", webhook["id"], "--overlap", "0", as_json=False).out.startswith("whsec_")
+        (delivery,) = sankofa("webhooks", "test", webhook["id"])
+        assert delivery["state"] == "pending"
+        sankofa("webhooks", "set", webhook["id"], "--disable")
+        (listed,) = sankofa("webhooks", "deliveries", webhook["id"], "--state", "failed")
+        assert (listed["id"], listed["type"]) == (delivery["id"], "webhook.test")
+        assert "is disabled" in sankofa("webhooks", "test", webhook["id"], expected=Exit.REFUSED, as_json=False).err
+        sankofa("webhooks", "set", webhook["id"], "--enable")
+        (again,) = sankofa("webhooks", "redeliver", webhook["id"], delivery["id"])
+        assert (again["id"], again["state"]) == (delivery["id"], "pending")
+        assert "webhook.test" in sankofa("webhooks", "deliveries", webhook["id"], as_json=False).out
+        assert sankofa("webhooks", "delete", webhook["id"]) == [{"id": webhook["id"], "deleted": True}]
+        assert sankofa("webhooks", "list") == []
+
     def test_use_is_shown(self, service: Service, sankofa: Run) -> None:
         service.dataset()
         (use,) = sankofa("usage")
@@ -141,12 +190,15 @@ class TestCommands:
             (["keys", "create", "k", "--scope", "root"], "'root' is not one of"),
             (["tenants", "set", "acme", "--queued-jobs", "-1"], "expected a whole number, or none; got '-1'"),
             (["keys", "revoke"], "Missing argument 'KEY...'"),
+            (["webhooks", "create", HOOK, "--tag", "lesson"], "--tag: expected NAME=VALUE, got 'lesson'"),
+            (["webhooks", "create", HOOK, "--event", "job.exploded"], "'job.exploded' is not one of"),
         ],
     )
     def test_what_cannot_be_understood_is_told(self, sankofa: Run, arguments: list[str], told: str) -> None:
         assert told in sankofa(*arguments, expected=Exit.USAGE, as_json=False).err
 
     def test_what_is_refused_is_told(self, sankofa: Run) -> None:
+        assert "is no public address" in sankofa("webhooks", "create", "https://[::1]/", expected=Exit.REFUSED, as_json=False).err
         assert "There is no tenant 'nobody'" in sankofa("tenants", "set", "nobody", expected=Exit.REFUSED, as_json=False).err
         (made,) = sankofa("keys", "create", "reader", "--scope", "read")
         refused = sankofa("tenants", "list", "--api-key", made["key"], expected=Exit.REFUSED, as_json=False).err

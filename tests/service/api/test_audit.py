@@ -9,13 +9,20 @@ import pytest
 
 from service.store import audit as stored
 from service.store.errors import StoreBusy
-from tests.service.api.conftest import XOR, Caller, Service
+from tests.service.api.conftest import XOR, Caller, Service, model_of
 
 Change = Callable[[Service], tuple[dict[str, str], Any]]
 
 
 def queued(service: Service) -> tuple[dict[str, str], Any]:
     return {"job_id": service.job()}, None
+
+
+def trained(service: Service) -> dict[str, str]:
+    """A job that has parameters."""
+    job_id = service.job(epochs=2)
+    service.work()
+    return {"job_id": job_id}
 
 
 def named(service: Service) -> str:
@@ -30,6 +37,12 @@ def paused(service: Service) -> tuple[dict[str, str], Any]:
     return {"job_id": job_id}, None
 
 
+def cancelled(service: Service) -> tuple[dict[str, str], Any]:
+    ids, _ = queued(service)
+    service.api.post(f"/v1/jobs/{ids['job_id']}/cancel")
+    return ids, None
+
+
 def dataset(service: Service) -> tuple[dict[str, str], Any]:
     return {"dataset_id": service.dataset({"columns": {"alone": [1, 2, 3]}})}, None
 
@@ -40,8 +53,31 @@ def trashed(service: Service) -> tuple[dict[str, str], Any]:
     return ids, None
 
 
+def webhook(service: Service) -> dict[str, str]:
+    return {"webhook_id": service.api.post("/v1/webhooks", json={"url": "https://93.184.215.14/"}).json["id"]}
+
+
+def delivered(service: Service) -> dict[str, str]:
+    ids = webhook(service)
+    return {**ids, "delivery_id": service.api.post(f"/v1/webhooks/{ids['webhook_id']}/test").json["id"]}
+
+
 def key(service: Service) -> tuple[dict[str, str], Any]:
     return {"key_id": service.api.post("/v1/keys", json={"name": "k", "scopes": ["read"]}).json["id"]}, {}
+
+
+def two_versions(service: Service) -> dict[str, str]:
+    ids = model(service, "moved", aliased=True)
+    service.api.post("/v1/models/moved/versions", json={"job": trained(service)["job_id"]})
+    return ids
+
+
+def model(service: Service, name: str, *, aliased: bool) -> dict[str, str]:
+    """A model with a version, for which an alias stands if it is to."""
+    ids = model_of(service, trained(service)["job_id"], name)
+    if not aliased:
+        service.api.delete(f"/v1/models/{name}/aliases/production", headers={"If-Match": "*"})
+    return ids
 
 
 # How each route that changes something is called so that it does: ids for its path, and its body.
@@ -50,13 +86,35 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "trash_dataset": ("dataset.trash", dataset),
     "restore_dataset": ("dataset.restore", trashed),
     "purge_dataset": ("dataset.purge", trashed),
+    "create_upload": ("upload.create", lambda service: ({}, {"bytes": 5})),
+    "delete_upload": (
+        "upload.delete",
+        lambda service: ({"upload_id": service.api.post("/v1/uploads", json={"bytes": 5}).json["id"]}, None),
+    ),
     "create_job": ("job.create", lambda service: ({}, service.spec())),
+    "create_predictions": ("job.create", lambda service: (trained(service), {})),
+    "create_model_predictions": ("job.create", lambda service: (model(service, "asked", aliased=True), {})),
+    "explain_job": ("job.create", lambda service: (trained(service), {"explain": {"type": "loss_line"}, "run": "job"})),
     "cancel_job": ("job.cancel", queued),
     "stop_job": ("job.stop", queued),
     "pause_job": ("job.pause", queued),
     "resume_job": ("job.resume", paused),
     "change_job": ("job.change", lambda service: ({"job_id": service.job()}, {"name": "another"})),
+    "delete_job": ("job.delete", cancelled),
     "act_on_jobs": ("job.cancel", lambda service: ({}, {"action": "cancel", "name": named(service)})),
+    "create_model": ("model.create", lambda service: ({}, {"name": "new"})),
+    "change_model": ("model.change", lambda service: (model(service, "changed", aliased=True), {"tags": {"a": 1}})),
+    "delete_model": ("model.delete", lambda service: (model(service, "deleted", aliased=False), None)),
+    "create_model_version": ("model.version", lambda service: (model(service, "more", aliased=True), {"job": trained(service)["job_id"]})),
+    "delete_model_version": ("model.version.delete", lambda service: (model(service, "less", aliased=False), None)),
+    "move_model_alias": ("model.alias", lambda service: (two_versions(service), {"version": 2})),
+    "delete_model_alias": ("model.alias", lambda service: (model(service, "unnamed", aliased=True), None)),
+    "create_webhook": ("webhook.create", lambda service: ({}, {"url": "https://93.184.215.14/"})),
+    "change_webhook": ("webhook.change", lambda service: (webhook(service), {"enabled": False})),
+    "delete_webhook": ("webhook.delete", lambda service: (webhook(service), None)),
+    "rotate_webhook": ("webhook.rotate", lambda service: (webhook(service), {})),
+    "test_webhook": ("webhook.test", lambda service: (webhook(service), None)),
+    "redeliver_webhook_delivery": ("webhook.redeliver", lambda service: (delivered(service), None)),
     "create_key": ("key.create", lambda service: ({}, {"name": "k", "scopes": ["read"]})),
     "rotate_key": ("key.rotate", key),
     "revoke_key": ("key.revoke", key),
@@ -64,8 +122,11 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "change_tenant": ("tenant.update", lambda service: ({"tenant_id": "default"}, {"quotas": {"queued_jobs": 1000}})),
 }
 
-# Routes that need the right to change something and change nothing: they say what would happen.
-CHANGING_NOTHING = {"preflight_job"}
+# Routes of a job, or of a model, that make another job.
+OF_A_JOB = {"create_predictions", "create_model_predictions", "explain_job"}
+
+# Routes that need the right to change something and change nothing: they say what would happen, or go on with what is written down.
+CHANGING_NOTHING = {"preflight_job", "append_to_upload"}
 
 
 def changing(service: Service) -> list[tuple[str, str, str]]:
@@ -98,7 +159,9 @@ def test_every_route_that_changes_something_writes_it_down(stored_service: Servi
         assert response.status_code < 300, response.text
         added = entries(stored_service)[: len(entries(stored_service)) - before]
         assert [(entry["action"], entry["key"], entry["request_id"]) for entry in added] == [(action, sender, f"walk-{number}")], name
-        (target,) = ids.values() or response.json.get("changed") or [response.json["id"]]
+        made = name in OF_A_JOB
+        target = None if made else next(iter(ids.values()), None)
+        target = target or (response.json.get("changed") or [response.json.get("id") or response.json["name"]])[0]
         assert added[0]["target"] == target
         assert added[0]["tenant"] == ("acme" if name == "create_tenant" else "default")
 

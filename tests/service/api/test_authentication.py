@@ -10,19 +10,35 @@ import pytest
 from service.api import authentication
 from service.store.keys import Identity
 from service.store.models import ApiKey
-from tests.service.api.conftest import KEY, Caller, Service
+from tests.service.api.conftest import KEY, Caller, Service, model_of
 
 PUBLIC = {"/healthz", "/readyz"}
 ADMINISTRATION = ("/v1/keys", "/v1/tenants", "/v1/audit")
-ANSWERING = {"predict_with_job", "evaluate_network", "minimize_expression"}  # POSTs that keep nothing
-NOWHERE = {"job_id": "job_" + "0" * 26, "dataset_id": "ds_" + "0" * 26, "key_id": "key_" + "0" * 26, "tenant_id": "nobody"}
+ANSWERING = {"predict_with_job", "predict_with_model", "evaluate_network", "minimize_expression"}  # POSTs that keep nothing
+NOWHERE = {
+    "job_id": "job_" + "0" * 26,
+    "dataset_id": "ds_" + "0" * 26,
+    "upload_id": "up_" + "0" * 26,
+    "key_id": "key_" + "0" * 26,
+    "tenant_id": "nobody",
+}
+NOWHERE |= {"webhook_id": "wh_" + "0" * 26, "delivery_id": "msg_" + "0" * 26}
+NOWHERE |= {"model": "nothing", "version": "7", "alias": "staging"}
 BODIES: dict[str, Any] = {
     "rotate_key": {},
+    "rotate_webhook": {},
+    "change_webhook": {"enabled": False},
     "change_tenant": {},
     "change_job": {},
     "create_dataset": {"columns": {"x": [1, 2], "y": [0, 1]}},
     "create_job": None,
+    "create_predictions": {},
+    "create_model_predictions": {},
+    "explain_job": {"explain": {"type": "loss_line"}},
     "predict_with_job": {"inputs": [[0, 1]]},
+    "predict_with_model": {"inputs": [[0, 1]]},
+    "change_model": {},
+    "move_model_alias": {"version": 1},
     "evaluate_network": {"network": {"layers": [{"type": "dense", "units": 1, "weight": [[1]]}]}, "inputs": [[1]]},
 }
 
@@ -78,8 +94,14 @@ def test_what_is_another_tenants_is_not_there(service: Service) -> None:
     job = service.job(dataset=dataset, epochs=3)
     service.work()
     key = service.api.post("/v1/keys", json={"name": "mine", "scopes": ["read"]}).json["id"]
+    webhook = service.api.post("/v1/webhooks", json={"url": "https://93.184.215.14/"}).json["id"]
+    delivery = service.api.post(f"/v1/webhooks/{webhook}/test").json["id"]
+    model = model_of(service, job)
     other = service.caller("other", ["read", "write", "admin"])
-    ids = {"job_id": job, "dataset_id": dataset, "key_id": key, "tenant_id": "default"}
+    ids = {"job_id": job, "dataset_id": dataset, "key_id": key, "tenant_id": "default", "webhook_id": webhook, "delivery_id": delivery}
+    ids["upload_id"] = service.api.post("/v1/uploads", json={"bytes": 5}).json["id"]
+    ids |= model
+    BODIES["create_model_version"] = {"job": job}
     for (method, path, operation), (_, nowhere_path, _) in zip(operations(service, ids), operations(service), strict=True):
         if path == nowhere_path:
             continue
@@ -91,16 +113,18 @@ def test_what_is_another_tenants_is_not_there(service: Service) -> None:
         assert same == {name: nowhere.json[name] for name in same}
     assert other.post("/v1/jobs", json=service.spec(dataset=dataset)).status_code == 404
     assert other.get("/v1/jobs").json["data"] == other.get("/v1/datasets").json["data"] == []
-    assert other.get(f"/v1/jobs?dataset={dataset}").json["data"] == []
+    assert other.get(f"/v1/jobs?dataset={dataset}").json["data"] == other.get("/v1/models").json["data"] == []
     assert {key["tenant"] for key in other.get("/v1/keys").json["data"]} == {"other"}
     assert [tenant["id"] for tenant in other.get("/v1/tenants").json["data"]] == ["other"]
     assert other.get("/v1/audit").json["data"] == []
     assert other.get("/v1/usage").json["quotas"]["stored_bytes"]["used"] == 0
-    assert other.get("/v1/retention").json["data"] == []
+    assert other.get("/v1/retention").json["data"] == other.get("/v1/webhooks").json["data"] == other.get("/v1/uploads").json["data"] == []
     for path in ("/v1/keys", "/v1/audit", "/v1/usage"):
         assert other.get(f"{path}?tenant=default").status_code == 404
     assert other.post("/v1/keys", json={"name": "k", "scopes": ["read"], "tenant": "default"}).status_code == 404
     assert service.api.get(f"/v1/keys/{key}").json["state"] == "active"
+    assert other.post("/v1/models", json={"name": model["model"]}).status_code == 201  # a name of its own
+    assert other.post(f"/v1/models/{model['model']}/versions", json={"job": job}).status_code == 404
 
 
 def test_a_view_that_says_nothing_about_keys_cannot_be_served(service: Service) -> None:

@@ -146,4 +146,45 @@ class TestFlow:
         assert split["training_rows"] == 48
         assert sorted(labels[row] for row in split["validation_rows"]) == ["door"] * 6 + ["window"] * 6
         plain = stored_service.job(**spec)
-        assert stored_service.api.get(f"/v1/jobs/{plain}/split").json == {"training_rows": 60, "validation_rows": []}
+        assert stored_service.api.get(f"/v1/jobs/{plain}/split").json == {"training_rows": 60, "validation_rows": [], "test_rows": []}
+
+    def test_a_job_is_scored_once_on_rows_that_nothing_was_chosen_by(self, stored_service: Service) -> None:
+        people = [f"p{row // 5}" for row in range(60)]
+        table = {"x": [row * 7 % 13 for row in range(60)], "who": people, "y": ["door", "window"] * 30}
+        dataset = stored_service.dataset({"columns": table})
+        network = {"layers": [{"type": "dense", "units": 2}]}
+        spec = {"dataset": dataset, "network": network, "loss": None, "epochs": 3, "group": "who", "metrics": ["accuracy", "per_class"]}
+        job = stored_service.job(**spec, validation={"fraction": 0.2}, test={"fraction": 0.2})
+        shown = stored_service.api.get(f"/v1/jobs/{job}").json
+        assert shown["spec"]["test"] == {"fraction": 0.2, "stratified": True}
+        assert shown["spec"]["inputs"] == ["x"]
+        split = stored_service.api.get(f"/v1/jobs/{job}/split").json
+        test, validation = split["test_rows"], split["validation_rows"]
+        assert len(test) == shown["spec"]["sizes"]["test_rows"] > 0
+        assert not {people[row] for row in test} & {people[row] for row in range(60) if row not in test}
+        assert not set(test) & set(validation)
+        stored_service.work()
+        result = stored_service.api.get(f"/v1/jobs/{job}").json["result"]
+        inputs = {"x": [table["x"][row] for row in test]}
+        answers = stored_service.api.post(f"/v1/jobs/{job}/predict", json={"inputs": inputs}).json["labels"]
+        right = [answer == table["y"][row] for answer, row in zip(answers, test, strict=True)]
+        assert result["test"]["metrics"]["accuracy"] == sum(right) / len(test)
+        assert sum(result["test"]["tables"]["per_class"]["support"]) == result["test"]["rows"] == len(test)
+        assert result["test"]["loss"] > 0
+        audit = stored_service.api.get(f"/v1/jobs/{job}/audit").json["findings"]
+        assert "group_leakage" not in [finding["code"] for finding in audit]
+
+    def test_a_column_says_which_rows_are_for_what(self, stored_service: Service) -> None:
+        sides = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
+        dataset = stored_service.dataset({"columns": {"x": list(range(10)), "set": sides, "y": [0.5 * row for row in range(10)]}})
+        network = {"layers": [{"type": "dense", "units": 1}]}
+        spec = stored_service.spec(dataset=dataset, network=network, loss=None, epochs=1, split_column="set")
+        assert stored_service.api.post("/v1/jobs/preflight", json=spec).json["spec"]["sizes"]["test_rows"] == 2
+        job = stored_service.job(**spec)
+        expected = {"training_rows": 6, "validation_rows": [6, 7], "test_rows": [8, 9]}
+        assert stored_service.api.get(f"/v1/jobs/{job}/split").json == expected
+        stored_service.work()
+        assert stored_service.api.get(f"/v1/jobs/{job}").json["result"]["test"]["rows"] == 2
+        found = stored_service.api.get(f"/v1/datasets/{dataset}/audit?target=y&split_column=set")
+        assert found.status_code == 200
+        assert stored_service.api.get(f"/v1/datasets/{dataset}/audit?split_column=x").status_code == 422

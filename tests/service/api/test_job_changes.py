@@ -118,3 +118,23 @@ def test_more_than_can_be_asked_at_once_is_said(service: Service, monkeypatch: p
     ask = {"action": "cancel", "dataset": dataset}
     answers = [service.api.post("/v1/jobs/actions", json=ask).json for _ in range(2)]
     assert [(len(each["changed"]), each["more"]) for each in answers] == [(2, True), (1, False)]
+
+
+def test_a_job_that_has_ended_is_deleted_with_all_it_left(stored_service: Service) -> None:
+    job = stored_service.job()
+    refused = stored_service.api.delete(f"/v1/jobs/{job}")
+    assert (refused.status_code, refused.json["code"]) == (409, "illegal_action")
+    assert "cancel" in refused.json["allowed_actions"]
+    stored_service.work()
+    size = sum(snapshot["bytes"] for snapshot in stored_service.api.get(f"/v1/jobs/{job}/snapshots").json["data"])
+    child = stored_service.api.post("/v1/jobs", json={"parent": {"job": job}, "epochs": 1}).json["id"]
+    refused = stored_service.api.delete(f"/v1/jobs/{job}")
+    assert (refused.status_code, refused.json["code"], refused.json["jobs"]) == (409, "job_in_use", [child])
+    stored_service.work()
+    assert stored_service.api.delete(f"/v1/jobs/{child}").status_code == 200
+    answer = stored_service.api.delete(f"/v1/jobs/{job}")
+    assert answer.json["id"] == job
+    assert answer.json["freed_bytes"] >= size > 0
+    assert stored_service.api.get(f"/v1/jobs/{job}").status_code == 404
+    assert stored_service.api.delete(f"/v1/jobs/{job}").status_code == 404
+    assert stored_service.api.get("/v1/jobs").json["data"] == []

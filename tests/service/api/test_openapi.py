@@ -8,12 +8,31 @@ from typing import Any
 
 import pytest
 
-from service.api import examples, job_changes, keys, minimize, tenants
+from service.api import (
+    examples,
+    explain,
+    job_changes,
+    keys,
+    minimize,
+    model_aliases,
+    model_versions,
+    models,
+    predict,
+    predictions,
+    resumable,
+    tenants,
+    webhooks,
+)
 from service.api.datasets import XOR as XOR_DATASET
-from tests.service.api.conftest import Caller, Service
+from tests.service.api.conftest import Caller, Service, model_of
 
 OPERATIONS = {
     "create_dataset",
+    "create_upload",
+    "list_uploads",
+    "get_upload",
+    "append_to_upload",
+    "delete_upload",
     "list_datasets",
     "get_dataset",
     "get_dataset_profile",
@@ -26,19 +45,45 @@ OPERATIONS = {
     "get_job",
     "minimize_expression",
     "change_job",
+    "delete_job",
     "act_on_jobs",
     "cancel_job",
     "stop_job",
     "pause_job",
     "preflight_job",
+    "compare_jobs",
     "resume_job",
+    "get_job_history",
     "list_job_metrics",
     "list_job_events",
     "list_job_snapshots",
     "get_job_split",
     "get_job_audit",
+    "get_job_assessment",
+    "get_job_card",
     "get_job_weights",
     "predict_with_job",
+    "create_predictions",
+    "explain_job",
+    "get_explanation",
+    "get_predictions",
+    "create_model",
+    "list_models",
+    "get_model",
+    "change_model",
+    "delete_model",
+    "create_model_version",
+    "list_model_versions",
+    "get_model_version",
+    "delete_model_version",
+    "get_model_weights",
+    "predict_with_model",
+    "create_model_predictions",
+    "get_model_card",
+    "get_model_alias",
+    "move_model_alias",
+    "delete_model_alias",
+    "get_model_alias_history",
     "evaluate_network",
     "get_usage",
     "create_key",
@@ -52,6 +97,15 @@ OPERATIONS = {
     "change_tenant",
     "list_audit",
     "get_retention",
+    "create_webhook",
+    "list_webhooks",
+    "get_webhook",
+    "change_webhook",
+    "delete_webhook",
+    "rotate_webhook",
+    "test_webhook",
+    "list_webhook_deliveries",
+    "redeliver_webhook_delivery",
     "check_health",
     "check_readiness",
 }
@@ -133,36 +187,65 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
     job = service.job(dataset=dataset)
     service.work()
     key = service.api.post("/v1/keys", json={"name": "rotated", "scopes": ["read"]}).json["id"]
+    webhook = service.api.post("/v1/webhooks", json={"url": "https://93.184.215.14/"}).json["id"]
+    model = model_of(service, job, "trained")
+    complete, begun = (service.api.post("/v1/uploads", json={"bytes": 24}).json["id"] for _ in range(2))
+    part = {"Content-Type": resumable.PART, "Upload-Offset": "0"}
+    service.api.patch(f"/v1/uploads/{complete}", data="a,b,c,d\n1,2,3,4\n5,6,7,8\n", headers=part)
     sent = 0
     for path, method, operation in operations(document):
-        address = path.format(job_id=job, dataset_id=dataset, key_id=key, tenant_id="default")
+        ids = {
+            "job_id": job,
+            "dataset_id": dataset,
+            "key_id": key,
+            "tenant_id": "default",
+            "webhook_id": webhook,
+            "delivery_id": "",
+            "upload_id": begun,
+            **model,
+        }
+        address = path.format(**ids)
         for kind, media in operation.get("requestBody", {}).get("content", {}).items():
             shown = [example["value"] for example in media.get("examples", {}).values()]
             if "example" in media:
                 shown.append(media["example"])
             for body in shown:
-                sending = {"data": body} if isinstance(body, str) else {"json": _with_ids(body, dataset, job)}
-                response = service.api(method.upper(), address, headers={"Content-Type": kind, "If-Match": "*"}, **sending)
-                assert response.status_code in (200, 201, 202), response.text
+                sending = {"data": body} if isinstance(body, str) else {"json": _with_ids(body, dataset, job, complete)}
+                response = service.api(
+                    method.upper(), address, headers={"Content-Type": kind, "If-Match": "*", "Upload-Offset": "0"}, **sending
+                )
+                assert response.status_code in (200, 201, 202, 204), response.text
                 sent += 1
+    told = len(webhooks.CREATE) + len(webhooks.CHANGE) + len(webhooks.ROTATE)
     administered = len(keys.CREATE) + len(keys.ROTATE) + len(tenants.CREATE) + len(tenants.CHANGE)
     assert (
         sent
-        == 3
+        == 4
+        + len(resumable.CREATE)
+        + 1  # a part
         + 2 * len(examples.JOBS)
         + len(examples.NETWORKS)
-        + 2
+        + 2 * (len(predict.EXAMPLES) + 1)  # of jobs and of models; the one is CSV
+        + 2 * len(predictions.EXAMPLES)  # of jobs and of models
+        + len(explain.EXAMPLES)
         + len(minimize.EXAMPLES)
         + len(job_changes.CHANGE)
         + len(job_changes.ACTIONS)
+        + len(models.CREATE)
+        + len(models.CHANGE)
+        + len(model_versions.CREATE)
+        + len(model_aliases.MOVE)
         + administered
+        + told
     )
 
 
-def _with_ids(body: Any, dataset: str, job: str) -> Any:
+def _with_ids(body: Any, dataset: str, job: str, upload: str) -> Any:
     if not isinstance(body, dict):
         return body
     body = {**body, "parent": {**body["parent"], "job": job}} if "parent" in body else body
+    body = {**body, "upload": upload} if "upload" in body else body
+    body = {**body, "job": job} if body.get("job") == examples.JOB else body
     return {**body, "dataset": dataset} if body.get("dataset") == examples.DATASET else body
 
 

@@ -48,9 +48,12 @@ def test_further_epochs_are_the_unbroken_run_bit_for_bit(stored_service: Service
     child = forked(stored_service, parent, epochs=30)
     assert child["parent"] == {
         "job": parent["id"],
+        "model": None,
+        "version": None,
         "step": 20,
         "epoch": 20,
         "continues": "exactly",
+        "preprocessing": "kept",
         "further_epochs": 30,
         "from_checkpoint": None,
     }
@@ -136,6 +139,7 @@ def test_texts_must_mean_what_they_meant(service: Service) -> None:
     other = service.dataset({"columns": {"x": ["a", "c", "a"], "y": [0, 1, 1]}})
     response = service.api.post("/v1/jobs", json={"parent": {"job": parent["id"]}, "dataset": other})
     assert [error["code"] for error in response.json["errors"]] == ["other_categories"]
+    assert '"c"' in response.json["errors"][0]["message"]
     same = service.dataset({"columns": {"x": ["a", "b", "a"], "y": [0, 1, 1]}})
     assert forked(service, parent, dataset=same)["parent"]["continues"] == "parameters"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.api.predictors import Predictors
@@ -137,3 +140,80 @@ def test_missing_numbers_are_taken_where_they_are_allowed_imputed_and_answered(s
     answer = service.api.post(f"/v1/jobs/{job}/predict", json={"inputs": [[20, None], [None, 4], [60, 4]]})
     assert answer.status_code == 200
     assert [label for label, row in zip(answer.json["labels"], "x?x", strict=True) if row == "x"] == [0, 1]
+
+
+NPZ = "application/x-npz"
+
+
+def test_rows_may_come_as_csv_as_npz_and_as_a_dataset(service: Service, doors: str) -> None:
+    expected = service.api.post(doors, json={"inputs": {"height": [1, 2, 4], "width": [1, 1, 2]}}).json
+    text = "width,comment,height\n1,a,1\n1,b,2\n2,c,4\n"
+    assert service.api.post(doors, data=text, content_type="text/csv").json == expected
+    packed = io.BytesIO()
+    np.savez(packed, height=np.array([1.0, 2, 4]), width=np.array([1, 1, 2]))
+    assert service.api.post(doors, data=packed.getvalue(), content_type=NPZ).json == expected
+    dataset = service.dataset({"columns": {"height": [1, 2, 4], "width": [1, 1, 2], "owner": ["x", "y", "z"]}})
+    assert service.api.post(doors, json={"dataset": dataset}).json == expected
+    assert expected["classes"] == ["door", "gate", "window"]
+    assert expected["target"] == "kind"
+
+
+def test_answers_come_as_csv_and_as_npz(service: Service, doors: str) -> None:
+    body = {"inputs": {"height": [1, 2, 4], "width": [1, 1, 2]}}
+    expected = service.api.post(doors, json=body).json
+    table = service.api.post(doors, json=body, headers={"Accept": "text/csv"})
+    assert table.mimetype == "text/csv"
+    lines = list(csv.DictReader(io.StringIO(table.text)))
+    assert [line["label"] for line in lines] == expected["labels"]
+    assert [[float(line[f"probability.{name}"]) for name in expected["classes"]] for line in lines] == [
+        pytest.approx(row) for row in expected["probabilities"]
+    ]
+    arrays = np.load(io.BytesIO(service.api.post(f"{doors}?format=npz", json=body).data), allow_pickle=False)
+    assert {name: arrays[name].tolist() for name in ("labels", "classes")} == {name: expected[name] for name in ("labels", "classes")}
+    np.testing.assert_allclose(arrays["outputs"], expected["outputs"], rtol=1e-6)
+    assert service.api.post(doors, json=body, headers={"Accept": "image/png"}).status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer", "words"),
+    [
+        ("height,width\n1,1\n2,\n", "/inputs/width/1", "row 2: a number is missing in column"),
+        ("height,width\n1,1\n2,wide\n", "/inputs/width/1", "row 2"),
+        ("height,width\nx,1\ny,1\n", "/inputs/height", "expected numbers, got text"),
+        ("height\n1\n", "/inputs/width", "missing"),
+        ("height,width\n1,1\n2\n", "/inputs/1", "row 2"),
+        ("\n", "/inputs", "empty"),
+    ],
+)
+def test_a_fault_of_a_file_names_row_and_column(service: Service, doors: str, text: str, pointer: str, words: str) -> None:
+    response = service.api.post(doors, data=text, content_type="text/csv")
+    assert response.status_code == 422
+    assert (response.json["errors"][0]["pointer"], words in response.json["errors"][0]["message"]) == (pointer, True), response.json
+
+
+def test_more_rows_than_are_answered_at_once_are_a_job(service: Service, doors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.predict.MOST_ROWS", 2)
+    dataset = service.dataset({"columns": {"height": [1, 2, 4], "width": [1, 1, 2]}})
+    for body in ({"dataset": dataset}, {"inputs": [[1, 1]] * 3}, {"inputs": {"height": [1, 2, 3], "width": [1, 1, 1]}}):
+        refused = service.api.post(doors, json=body)
+        assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "too_many_rows")
+        assert "/predictions" in refused.json["errors"][0]["message"]
+
+
+def test_a_target_is_answered_in_its_own_unit(service: Service) -> None:
+    columns = {"x": [0, 1, 2, 3] * 5, "price": [1e5, 2e5, 3e5, 4e5] * 5}
+    network = {"layers": [{"type": "dense", "units": 1}]}
+    spec = {"dataset": service.dataset({"columns": columns}), "target": "price", "network": network, "loss": None}
+    job = service.job(**spec, epochs=200, optimizer={"type": "adam", "learning_rate": 0.05}, preprocess_target={"type": "min_max"})
+    service.work()
+    answer = service.api.post(f"/v1/jobs/{job}/predict?format=csv", json={"inputs": [0, 3]})
+    name, first, second = answer.text.split()
+    assert (name, float(first), float(second)) == ("price", pytest.approx(1e5, abs=3e3), pytest.approx(4e5, abs=3e3))
+
+
+def test_a_file_of_numbers_is_one_item_of_them_where_there_is_one_input(service: Service) -> None:
+    job = service.job(epochs=2)
+    service.work()
+    predict = f"/v1/jobs/{job}/predict"
+    expected = service.api.post(predict, json={"inputs": {"x": [[0, 1], [1, 1]]}}).json
+    assert service.api.post(predict, data="0,1\n1,1\n", content_type="text/csv").json == expected

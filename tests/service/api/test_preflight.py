@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from nncore.learning_rates import RateRange
+from nncore.rehearsal import Rehearsal
+from service.api import preflight
 from service.store import workers
 from service.store.models import Checkpoint, Job
 from service.store.workers import Process
@@ -67,6 +70,22 @@ def test_it_warns_of_what_is_often_a_mistake(service: Service) -> None:
     fast = {"optimizer": {"type": "sgd", "learning_rate": 1000.0}}
     wild = asked(service, dataset=service.dataset(rows(200)), **linear, **fast)
     assert codes(wild) & {"diverges", "learning_rate"}
+    steep = asked(service, dataset=service.dataset(rows(200)), **linear, optimizer={"type": "sgd", "learning_rate": 1.7})
+    assert codes(steep) & {"diverges", "learning_rate", "learning_rate_range"}
+    calm = asked(service, dataset=service.dataset(rows(200)), **linear, optimizer={"type": "sgd", "learning_rate": 0.01})
+    assert codes(calm) == {"no_worker"}
+
+
+def test_a_rate_from_which_on_the_loss_goes_up_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(spec: Any, *_: Any) -> Rehearsal:
+        losses = [1.0] * 10 + [0.5] * 10 + [2.0] * 10
+        rates = RateRange([0.001 * number for number in range(1, 31)], losses, losses, None, "exploded")
+        return Rehearsal(4, 10, 100.0, 1.0, 0.9, False, 1.0, None, rates)
+
+    monkeypatch.setattr(preflight, "rehearse", seen)
+    for rate, expected in ((0.01, False), (0.03, True), ("auto", False)):
+        found = asked(service, optimizer={"type": "sgd", "learning_rate": rate})
+        assert ("learning_rate_range" in codes(found)) == expected, rate
 
 
 def test_the_jobs_ahead_are_counted(stored_service: Service) -> None:

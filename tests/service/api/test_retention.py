@@ -14,7 +14,9 @@ def test_every_rule_names_its_setting_and_its_time(service: Service) -> None:
     assert told == {
         "SANKOFA_CHECKPOINT_RETENTION_SECONDS": settings.checkpoint_retention_seconds,
         "SANKOFA_TRASH_RETENTION_SECONDS": settings.trash_retention_seconds,
+        "SANKOFA_UPLOAD_RETENTION_SECONDS": settings.upload_retention_seconds,
         "SANKOFA_AUDIT_RETENTION_SECONDS": settings.audit_retention_seconds,
+        "SANKOFA_WEBHOOK_RETENTION_SECONDS": settings.webhook_retention_seconds,
         "SANKOFA_IDEMPOTENCY_SECONDS": settings.idempotency_seconds,
     }
     retained = {f"SANKOFA_{name.upper()}" for name in type(settings).model_fields if name.endswith("retention_seconds")}
@@ -44,3 +46,21 @@ def test_what_will_be_deleted_comes_in_pages(stored_service: Service) -> None:
     rest = stored_service.api.get(f"/v1/retention?limit=2&cursor={first['next_cursor']}").json
     assert [leaving["job"] for leaving in (*first["data"], *rest["data"])] == jobs
     assert rest["next_cursor"] is None
+
+
+def test_versions_of_models_that_keep_a_job_are_named(stored_service: Service) -> None:
+    """Its checkpoints go all the same; the job does not, until the versions have gone."""
+    api, job_id = stored_service.api, stored_service.job(epochs=500)
+    stored_service.work_a_little()
+    api.post("/v1/models", json={"name": "xor"})
+    for _ in range(2):
+        assert api.post("/v1/models/xor/versions", json={"job": job_id}).status_code == 201
+    api.post(f"/v1/jobs/{job_id}/cancel")
+    (leaving,) = api.get("/v1/retention").json["data"]
+    assert leaving["versions"] == ["xor@1", "xor@2"]
+    assert api.delete(f"/v1/jobs/{job_id}").json["versions"] == leaving["versions"]
+    for version in (1, 2):
+        assert api.delete(f"/v1/models/xor/versions/{version}").status_code == 200
+    assert [each["versions"] for each in api.get("/v1/retention").json["data"]] == [[]]
+    assert api.delete(f"/v1/jobs/{job_id}").status_code == 200
+    assert api.get("/v1/retention").json["data"] == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service.store import blobs, claims, quotas
+from service.store import blobs, claims, idempotency, quotas
 from service.store.claims import Progress
 from tests.service.api.conftest import XOR, Caller, Service
 
@@ -87,7 +87,7 @@ class TestRefusals:
         told = {name: refused.json[name] for name in ("code", "quota", "limit", "used")}
         assert told == {"code": "quota_exceeded", "quota": "queued_jobs", "limit": 1, "used": 1}
         assert refused.json["remedy"] in refused.json["detail"]
-        assert "Retry-After" not in refused.headers  # nobody knows
+        assert int(refused.headers["Retry-After"]) == quotas.QUEUE_SECONDS
         caller.post(f"/v1/jobs/{first}/cancel")
         assert post_job(stored_service, caller).status_code == 202
 
@@ -144,6 +144,36 @@ class TestRefusals:
         stored_service.api.patch("/v1/tenants/acme", json={"quotas": {"worker_seconds_per_day": None}})
         assert post_job(stored_service, caller).status_code == 202
         assert caller.get(f"/v1/jobs/{waiting}").json["queue"]["held_by"] is None
+
+    def test_leave_no_bytes_behind(self, stored_service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What a job begins with is written before its row, which may be refused or there already."""
+        job_id = stored_service.job()
+        stored_service.work()
+
+        def bytes_there() -> int:
+            with stored_service.store.read() as session:
+                return session.query(blobs.BlobChunk).count()
+
+        before = bytes_there()
+        stored_service.api.patch("/v1/tenants/default", json={"quotas": {"queued_jobs": 0}})
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("/v1/jobs", {"parent": {"job": job_id}, "epochs": 3}),
+            (f"/v1/jobs/{job_id}/predictions", {}),
+            (f"/v1/jobs/{job_id}/explain", {"explain": {"type": "permutation_importance"}, "run": "job"}),
+        ]
+        for path, body in asked:
+            assert stored_service.api.post(path, json=body).status_code == 429, path
+        assert bytes_there() == before
+        stored_service.api.patch("/v1/tenants/default", json={"quotas": {"queued_jobs": None}})
+        for path, body in asked:
+            sent: dict[str, Any] = {"json": body, "headers": {"Idempotency-Key": "again"}}
+            assert stored_service.api.post(path, **sent).status_code == 202, path
+            monkeypatch.setattr(idempotency, "earlier", lambda *_: None)  # as for a twin that came while the first was under way
+            there = bytes_there()
+            assert stored_service.api.post(path, **sent).headers["Idempotent-Replayed"] == "true"
+            assert bytes_there() == there
+            monkeypatch.undo()
+        assert bytes_there() > before
 
     def test_leave_no_idempotency_key_behind(self, stored_service: Service, acme: Callable[..., Caller]) -> None:
         caller = acme(queued_jobs=0)

@@ -58,7 +58,14 @@ def test_a_format_that_is_not_there_is_refused_with_those_that_are(service: Serv
 
 @pytest.mark.parametrize(
     ("asked", "part"),
-    [("bytes=0-9", slice(0, 10)), ("bytes=5-", slice(5, None)), ("bytes=-7", slice(-7, None)), ("bytes=3-3", slice(3, 4))],
+    [
+        ("bytes=0-9", slice(0, 10)),
+        ("bytes=5-", slice(5, None)),
+        ("bytes=-7", slice(-7, None)),
+        ("bytes=3-3", slice(3, 4)),
+        ("bytes=-999999", slice(0, None)),
+        ("bytes=7-999999", slice(7, None)),
+    ],
 )
 def test_a_part_is_the_part_of_the_whole(service: Service, weights: str, asked: str, part: slice) -> None:
     whole = service.api.get(weights)
@@ -93,6 +100,19 @@ def test_a_part_of_another_file_is_not_given(service: Service, weights: str) -> 
     assert get(service, weights, Range="bytes=0-3", If_Range=whole.headers["ETag"]).status_code == 206
     answer = get(service, weights, Range="bytes=0-3", If_Range='"other"')
     assert (answer.status_code, answer.get_data()) == (200, whole.get_data())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_comes_in_parts_under_its_own_tag(service: Service, weights: str, name: str) -> None:
+    path = f"{weights}?format={name}"
+    whole, head = service.api.get(path), service.api("HEAD", path, headers={"Range": "bytes=0-3"})
+    content, tag = whole.get_data(), whole.headers["ETag"]
+    part = get(service, path, Range="bytes=4-9", If_Range=tag)
+    assert (part.status_code, part.get_data(), part.headers["ETag"]) == (206, content[4:10], tag)
+    assert (head.status_code, head.headers["ETag"], int(head.headers["Content-Length"])) == (200, tag, len(content))
+    assert get(service, path, Range=f"bytes={len(content)}-").status_code == 416
+    other = get(service, path, Range="bytes=4-9", If_Range=f"W/{tag}")  # a weak tag says nothing of bytes
+    assert (other.status_code, other.get_data()) == (200, content)
 
 
 def test_head_tells_without_sending(service: Service, weights: str) -> None:
@@ -130,6 +150,22 @@ def test_a_paused_job_answers_from_its_newest_checkpoint(stored_service: Service
     later = stored_service.api.get(f"/v1/jobs/{job}/weights?snapshot=last")
     assert int(later.headers["Sankofa-Step"]) > step
     assert later.headers["ETag"] != first.headers["ETag"]
+
+
+def test_what_a_job_has_reached_is_listed_with_its_metrics_before_it_ends(stored_service: Service) -> None:
+    job = stored_service.job(epochs=1_000_000)
+    address = f"/v1/jobs/{job}/snapshots"
+    assert stored_service.api.get(address).json["data"] == []
+    stored_service.work_a_little()
+    stored_service.api.post(f"/v1/jobs/{job}/stop")
+    found = stored_service.api.get(address).json["data"]
+    assert found[0]["best"]
+    assert found[-1]["last"]
+    for each in found:
+        file = stored_service.api.get(f"/v1/jobs/{job}/weights?snapshot={each['step']}")
+        assert file.headers["ETag"] == f'"{each["digest"].removeprefix("sha256:")}"'
+        assert (len(file.get_data()), each["loss"] > 0) == (each["bytes"], True)
+    assert "accuracy" in found[0]["metrics"]
 
 
 def test_a_cancelled_job_kept_nothing(service: Service) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from service.store import blobs, checkpoints, datasets
 from service.store.datasets import NewDataset
-from service.store.errors import LostClaim
+from service.store.errors import LostClaim, NotFound, StoreBusy
+from service.store.idempotency import Created
 from service.store.models import BlobChunk
 
 REUSED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -142,3 +143,26 @@ def test_who_writes_looks_up_before_every_chunk(scene):
         blobs.write(scene.store, [b"x" * blobs.CHUNK_BYTES * 5], look_up)
     assert len(looked) == 3
     assert scene.blob_ids() == before
+
+
+class TestABlobThatARowIsToName:
+    def test_stays_when_it_is_named(self, store):
+        blob_id = blobs.write(store, [b"x"])
+        made = Created("job", b"{}")
+        assert blobs.named_by(store, blob_id, lambda: made) is made
+        assert chunk_sizes(store, blob_id) == [1]
+
+    def test_is_removed_when_an_equal_request_had_made_it(self, store):
+        blob_id = blobs.write(store, [b"x"])
+        assert blobs.named_by(store, blob_id, lambda: Created("job", b"{}", replayed=True)).id == "job"
+        assert chunk_sizes(store, blob_id) == []
+
+    @pytest.mark.parametrize(("error", "left"), [(NotFound("job", "job_1"), []), (StoreBusy("the answer to the commit was lost"), [1])])
+    def test_is_removed_when_that_is_refused_but_not_when_nobody_knows(self, store, error, left):
+        def create():
+            raise error
+
+        blob_id = blobs.write(store, [b"x"])
+        with pytest.raises(type(error)):
+            blobs.named_by(store, blob_id, create)
+        assert chunk_sizes(store, blob_id) == left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
@@ -103,6 +104,18 @@ class TestSqlite:
         assert 1.5 < time.monotonic() - started < 9
         assert woken_at(store) == 5.0
         locker.close()
+
+    def test_a_new_file_that_another_is_writing_to_is_waited_for(self, tmp_path):
+        with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("CREATE TABLE first (number INTEGER)")
+            ending = threading.Timer(0.5, other.commit)
+            ending.start()
+            opened = Store(f"sqlite:///{tmp_path}/new.db")
+            with opened.engine.connect() as connection:  # makes it WAL, for which SQLite itself does not wait here
+                assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+            opened.close()
+            ending.join()
 
     def test_a_longer_lock_is_told_as_busy_and_reads_go_on(self, store, sqlite_url):
         sa.event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 200"))

@@ -11,6 +11,7 @@ from service.store import claims, datasets, jobs, quotas, reaping, tenants
 from service.store.datasets import NewDataset
 from service.store.errors import NotFound, QuotaExceeded
 from service.store.ids import new_id
+from service.store.jobs import Start
 from service.store.quotas import DAY_SECONDS, Quota
 from service.store.states import Action, Outcome, State
 from tests.service.store.conftest import START
@@ -45,7 +46,7 @@ class TestQueuedJobs:
         scene.request(scene.job(), Action.PAUSE)
         scene.job()
         refused = refusal(scene.job)
-        assert (refused.quota, refused.limit, refused.used, refused.retry_after_seconds) == ("queued_jobs", 3, 3, None)
+        assert (refused.quota, refused.limit, refused.used, refused.retry_after_seconds) == ("queued_jobs", 3, 3, quotas.QUEUE_SECONDS)
         assert "3 jobs of tenant default are queued or paused" in str(refused)
         scene.claim()
         scene.job()
@@ -184,6 +185,13 @@ class TestStoredBytes:
         limit(scene, stored_bytes=30)
         stores = [another_store() for _ in range(8)]
         found = at_once(*(partial(upload, scene, 10, store=store) for store in stores))
+        assert Counter(type(one).__name__ for one in found) == {"Created": 3, "QuotaExceeded": 5}
+
+    def test_of_what_jobs_begin_with_are_held_against_many_at_once(self, scene, another_store):
+        limit(scene, stored_bytes=48 + 30)
+        new = scene.new_job(start=Start(0, 0, "digest", 10, "blob_none"))
+        stores = [another_store() for _ in range(8)]
+        found = at_once(*(partial(jobs.create, store, new, answer=lambda _: b"{}") for store in stores))
         assert Counter(type(one).__name__ for one in found) == {"Created": 3, "QuotaExceeded": 5}
 
     def test_is_known_before_anything_is_written(self, scene):

@@ -1,0 +1,59 @@
+"""What a job's best parameters are worth, through the API."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.service.api.conftest import Service
+from worker import training
+
+TABLE = {
+    "columns": {
+        "x": [row * 7 % 13 for row in range(40)],
+        "flat": [1] * 40,
+        "who": [f"p{row // 4}" for row in range(40)],
+        "y": ["door" if row * 7 % 13 < 6 else "window" for row in range(40)],
+    }
+}
+
+
+def job(service: Service) -> str:
+    network = {"layers": [{"type": "dense", "units": 2}]}
+    dataset = service.dataset(TABLE)
+    return service.job(dataset=dataset, network=network, loss=None, epochs=3, group="who", validation={"fraction": 0.3})
+
+
+def test_an_ended_job_says_what_it_is_worth(stored_service: Service) -> None:
+    made = job(stored_service)
+    link = stored_service.api.get(f"/v1/jobs/{made}").json["links"]["assessment"]
+    early = stored_service.api.get(link)
+    assert (early.status_code, early.json["code"]) == (409, "no_assessment")
+    stored_service.work()
+    found = stored_service.api.get(link).json
+    (part,) = found["parts"]
+    split = stored_service.api.get(f"/v1/jobs/{made}/split").json["validation_rows"]
+    assert (part["of"], part["score"]["rows"]) == ("validation", len(split))
+    assert {group["value"] for group in part["groups"]} == {TABLE["columns"]["who"][row] for row in split}
+    assert {influence["column"] for influence in found["influences"]} == {"x", "flat"}
+    result = stored_service.api.get(f"/v1/jobs/{made}").json["result"]
+    assert part["score"]["loss"] == pytest.approx(result["best"]["validation_loss"])
+    assert {"giveaway_column", "constant_column"} <= {finding["code"] for finding in result["findings"]}
+    assert set(result["findings"][0]) == {"code", "severity", "message"}
+    assert stored_service.api.delete(f"/v1/jobs/{made}").status_code == 200
+
+
+def test_a_cancelled_job_is_not_assessed(service: Service) -> None:
+    made = job(service)
+    service.api.post(f"/v1/jobs/{made}/cancel")
+    assert service.api.get(f"/v1/jobs/{made}/assessment").status_code == 409
+
+
+def test_a_job_is_worth_more_than_its_assessment(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(training, "assess", fails)
+    made = job(service)
+    service.work()
+    assert service.api.get(f"/v1/jobs/{made}").json["state"] == "succeeded"
+    assert service.api.get(f"/v1/jobs/{made}/assessment").status_code == 409
