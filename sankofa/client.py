@@ -54,6 +54,7 @@ class TrainingOptions(TypedDict, total=False):
     name: str
     tags: Any
     priority: int
+    deadline: str  # 2026-01-31T12:00:00Z
 
 
 class Client:

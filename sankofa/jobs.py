@@ -147,7 +147,10 @@ class Job:
         return self._ask("stop")
 
     def change(self, **values: Any) -> Job:
-        """Change the `name`, `tags` or `priority`; returns the same object. Raises Conflict when another changed them meanwhile."""
+        """Change the `name`, `tags`, `priority` or `deadline` ("2026-01-31T12:00:00Z"); returns the same object.
+
+        Raises Conflict when another changed them meanwhile.
+        """
         headers = {"If-Match": f'"{self.document["revision"]}"'}
         response = self._connection.request("PATCH", f"/v1/jobs/{self.id}", body=values, headers=headers)
         self.document = self._connection.document(response)

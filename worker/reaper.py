@@ -15,7 +15,20 @@ from service import log
 from service.parent import exit_with_parent
 from service.queue import Waker, make_app
 from service.settings import Settings
-from service.store import audit, blobs, checkpoints, deliveries, idempotency, migrate, rate_buckets, reaping, trash, uploads, workers
+from service.store import (
+    audit,
+    blobs,
+    checkpoints,
+    deadlines,
+    deliveries,
+    idempotency,
+    migrate,
+    rate_buckets,
+    reaping,
+    trash,
+    uploads,
+    workers,
+)
 from service.store.database import Store
 from service.store.errors import StoreError
 from worker.sender import Sender
@@ -58,10 +71,12 @@ def run(store: Store, waker: Waker, settings: Settings, ended: threading.Event) 
 
 
 def reap_round(store: Store, waker: Waker, settings: Settings) -> None:
-    """End leases that expired, and send a wake if jobs wait and no other reaper has just sent one."""
+    """End leases that expired, fail jobs whose deadline is over, and send a wake if jobs wait and no other reaper has just sent one."""
     workers.expire_dead(store, heartbeat_seconds=settings.heartbeat_seconds)
     for reaped in reaping.reap(store, settings.max_losses):
         logger.warning("lease expired", job_id=reaped.job_id, state=reaped.state, losses=reaped.losses)
+    for job_id in deadlines.expire(store):
+        logger.info("deadline over", job_id=job_id)
     if reaping.may_wake(store, settings.reaper_seconds):
         waker.wake()
 

@@ -1,7 +1,8 @@
 """A slice: what one job gets of a turn.
 
 Open the data, restore the newest checkpoint or start, work in pieces of about 0.2 s, and look up between them:
-is the lease still mine, is a pause, stop or cancel asked for, does this worker stop, is the turn over, does a newcomer wait?
+is the lease still mine, is a pause, stop or cancel asked for, is the deadline over, does this worker stop, is the turn over,
+does a newcomer wait?
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from nncore.machine.kernels import Kernel
 from nncore.spec import ResolvedSpec
 from service.kinds import Kind
 from service.settings import Settings
-from service.store import blobs, checkpoints, claims, datasets
+from service.store import blobs, checkpoints, claims, datasets, deadlines
 from service.store.claims import Ending, Progress
 from service.store.database import Store
 from service.store.errors import LostClaim, StorageFull, StoreBusy
@@ -42,6 +43,10 @@ logger = structlog.get_logger(__name__)
 
 class Interrupted(Exception):
     """The job was asked to pause, stop or cancel before its first step."""
+
+
+class Overdue(Exception):
+    """The job's deadline is over."""
 
 
 class Slice:
@@ -76,6 +81,8 @@ class Slice:
         except Interrupted:
             seconds = time.monotonic() - self._began_at
             self._insist(lambda: claims.release(self._store, self._claim, Progress(self._claim.step, 0, {}, seconds)))
+        except Overdue:
+            self._finish(Outcome.FAILED, work, deadlines.REASON)
         except Diverged as error:
             self._finish(Outcome.FAILED, work, ("diverged", str(error)))
         except (InvalidData, InvalidFile, DamagedDataset) as error:
@@ -123,7 +130,10 @@ class Slice:
             self._insist(lambda: claims.note(self._store, self._claim, "kernels_compiled", {"seconds": round(seconds, 3)}))
 
     def _settled(self, spec: ResolvedSpec, data: TrainingData) -> ResolvedSpec:
-        """The spec with its learning rate found, and written down: whoever has the job next has it. Raises LostClaim, Interrupted."""
+        """The spec with its learning rate found, and written down: whoever has the job next has it.
+
+        Raises LostClaim, Interrupted, Overdue.
+        """
         started, learned = time.monotonic(), None
         newest = checkpoints.newest(self._store, self._claim.job_id)
         if newest is not None:  # the parameters of its parent
@@ -135,12 +145,16 @@ class Slice:
         return spec
 
     def _look_up_early(self) -> None:
-        """Between two steps that find something out. Raises LostClaim, and Interrupted where something is asked of the job."""
+        """Between two steps that find something out. Raises LostClaim; Interrupted where something is asked of the job; Overdue."""
         self._lease.moved()
         if not self._lease.held:
             raise LostClaim(self._claim.job_id)
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS and self._look()[0] is not State.RUNNING:
-            raise Interrupted
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            state, _, overdue = self._look()
+            if state is not State.RUNNING:
+                raise Interrupted
+            if overdue:
+                raise Overdue
 
     def _restore(self, work: Work) -> None:
         newest, parent = checkpoints.newest(self._store, self._claim.job_id), self._claim.parent
@@ -169,18 +183,21 @@ class Slice:
             if self._must_leave():
                 return None
             if time.monotonic() - self._looked_at >= LOOK_SECONDS:
-                state, newcomer_waits = self._look()
+                state, newcomer_waits, overdue = self._look()
                 if state is State.STOPPING:
                     return Outcome.STOPPED
                 if state is State.CANCELLING:
                     return Outcome.CANCELLED
+                if overdue and state is State.RUNNING:
+                    raise Overdue
                 if state is State.PAUSING or newcomer_waits:
                     return None
                 self._write_on_the_way(work)
         return Outcome.SUCCEEDED
 
-    def _look(self) -> tuple[State, bool]:
-        """The job's state, and whether to make room for a newcomer; as if nothing were asked while the database is out of reach.
+    def _look(self) -> tuple[State, bool, bool]:
+        """The job's state, whether to make room for a newcomer, and whether its deadline is over; as if nothing were asked while the
+        database is out of reach.
 
         A slice has lasted `newcomer_seconds` before it makes room: a stream of newcomers must not leave a long job crumbs only.
         """
@@ -188,8 +205,9 @@ class Slice:
         try:
             look = claims.look(self._store, self._claim, self._settings.newcomer_seconds)
         except StoreBusy:
-            return State.RUNNING, False
-        return look.state, look.newcomer_waits and time.monotonic() - self._began_at >= self._settings.newcomer_seconds
+            return State.RUNNING, False, False
+        makes_room = look.newcomer_waits and time.monotonic() - self._began_at >= self._settings.newcomer_seconds
+        return look.state, makes_room, look.overdue
 
     def _look_up(self) -> None:
         """Between two chunks of what is written: large parameters on a slow disk take minutes. Raises LostClaim, CancelAsked."""

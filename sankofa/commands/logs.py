@@ -25,7 +25,7 @@ OFTEN = {"metrics", "progress"}
 def logs(client: Client, job_id: str, follow: bool, metrics: bool, as_json: bool) -> None:
     """List what happened to JOB, oldest first.
 
-    Its states and why it changed them, workers that were lost, kernels that were compiled, changes of its name, tags and priority.
+    Its states and why it changed them, workers that were lost, kernels that were compiled, changes of its name, tags, priority, deadline.
 
     With --json: one event per line.
     """

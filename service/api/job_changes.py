@@ -1,4 +1,4 @@
-"""/v1/jobs: change the name, tags and priority of a job, delete one, and ask something of many jobs at once."""
+"""/v1/jobs: change the name, tags, priority and deadline of a job, delete one, and ask something of many jobs at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.api.datasets import Purged
 from service.api.job_document import JobDocument, document
 from service.api.jobs import JOB, MOST_TAGS, NO_JOB, TagName, TagValue, few, resource
 from service.api.openapi import header_parameter, json_answer, json_body, reads_headers, refusals
-from service.api.parameters import JobPath, pattern
+from service.api.parameters import JobPath, TimeToCome, pattern
 from service.api.problems import Refusal
 from service.api.uploads import Name
 from service.kinds import Kind
@@ -50,6 +50,9 @@ class JobChange(BaseModel):
     name: Name | None = Field(None, description="Null takes it away.")
     tags: Tags = Field(default_factory=dict, description="All of them; those that are left out are gone.")
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first.")
+    deadline: TimeToCome | None = Field(
+        None, description="When it fails unless it has ended; null: never. What the spec says does not change."
+    )
 
 
 class ActionsBody(BaseModel):
@@ -90,14 +93,19 @@ class ActionsDone(BaseModel):
 @reads_headers(IF_MATCH)
 @needs("write")
 def change_job(path: JobPath, body: JobChange) -> Response:
-    """Change the name, tags or priority of a job, also of one that has ended.
+    """Change the name, tags, priority or deadline of a job, also of one that has ended.
 
-    What is left out stays. A job that is being trained changes all the time, and with it its `ETag`; its `revision` does not.
+    What is left out stays. The spec stays as it was accepted, so that its bits can be had again: for other epochs, or a larger
+    `max_seconds`, go on from the job (`parent`). A job that is being trained changes all the time, and with it its `ETag`; its
+    `revision` does not.
     """
     here, owner = context(), tenant_id()
     if "If-Match" not in request.headers:
         raise Refusal(428, "precondition_required", 'Send If-Match: the ETag of the job, its revision in quotes ("3"), or *.')
     values = body.model_dump(include=body.model_fields_set)
+    if "deadline" in values:
+        values["deadline_at"] = body.deadline.timestamp() if body.deadline else None
+        del values["deadline"]
     while True:
         detail = jobs.get(here.store, owner, path.job_id)
         _check_known(detail)

@@ -142,7 +142,8 @@ class JobDocument(BaseModel):
     name: str | None
     tags: dict[str, Any]
     priority: int
-    revision: int = Field(description="Raised by every change of name, tags or priority.")
+    revision: int = Field(description="Raised by every change of name, tags, priority or deadline.")
+    deadline: str | None = Field(description="When it fails, unless it has ended.")
     dataset: str
     state: State = Field(description="More states may come: go by `terminal` and `allowed_actions`.")
     terminal: bool = Field(description="Whether it has ended: nothing about it changes any more.")
@@ -178,6 +179,7 @@ def document(detail: JobDetail) -> dict[str, Any]:
         "tags": job.tags,
         "priority": job.priority,
         "revision": job.revision,
+        "deadline": iso_time(job.deadline_at),
         "dataset": job.dataset_id,
         "state": state,
         "terminal": state in TERMINAL,

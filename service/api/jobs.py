@@ -35,7 +35,7 @@ from service.api.job_document import JobDocument, document
 from service.api.known_columns import faults_of_asking, keeps, known, read_as, steps_of
 from service.api.long_poll import IF_NONE_MATCH, PREFER, preferred_wait_seconds, until_changed
 from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
-from service.api.parameters import JobPath, Page, Time, cursor, known_id, pattern
+from service.api.parameters import JobPath, Page, Time, TimeToCome, cursor, known_id, pattern
 from service.api.parents import Parent, ParentBody, lineage, parent_of, start_of
 from service.api.problems import Refusal
 from service.api.uploads import Name
@@ -99,6 +99,9 @@ class JobBody(TrainingSpec):
         default_factory=dict, max_length=MOST_TAGS, description="Words of your own."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first; waiting 10 minutes counts as one more.")
+    deadline: TimeToCome | None = Field(
+        None, description="When the job fails (`deadline`) unless it has ended; what it had learned is kept: 2026-01-31T12:00:00Z."
+    )
     parent: ParentBody | None = Field(
         None, description="The job, or the version of a model, to go on from. `epochs` are then further ones."
     )
@@ -203,6 +206,7 @@ def create_job() -> Response:
             name=body.name,
             tags=dict(body.tags),
             priority=body.priority,
+            deadline_at=body.deadline.timestamp() if body.deadline else None,
             parameters=spec.sizes.parameters,
         )
         create = partial(stored.create, here.store, new, answer=lambda detail: encode(document(detail)), once=once)

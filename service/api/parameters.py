@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Annotated, Any, Self
 
@@ -13,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -133,7 +135,16 @@ def _a_time(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     raise PydanticCustomError("wrong_time", "expected a time with its offset, as in 2026-01-31T12:00:00Z")
 
 
-Time = Annotated[AwareDatetime, WrapValidator(_a_time)]
+Time = Annotated[AwareDatetime, Strict(False), WrapValidator(_a_time)]
+
+
+def _to_come(time: datetime) -> datetime:
+    if time <= datetime.now(UTC):
+        raise PydanticCustomError("in_the_past", "expected a time to come, got {got}", {"got": time.isoformat()})
+    return time
+
+
+TimeToCome = Annotated[Time, AfterValidator(_to_come)]
 
 
 def named(kind: str, pattern: str, text: str) -> str:

@@ -45,6 +45,7 @@ class Look:
 
     state: State
     newcomer_waits: bool  # a job that never ran waits and would be taken before this one
+    overdue: bool = False  # its deadline is over
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ _FIRST = (
     .join(Tenant, Tenant.id == Job.tenant_id)
     .where(
         Job.state == State.QUEUED,
+        sa.or_(Job.deadline_at.is_(None), Job.deadline_at > _NOW),
         sa.or_(Job.fingerprint.is_(None), Job.fingerprint == sa.bindparam("our_fingerprint"), ~_OTHERS_ALIVE),
         quotas.held_by(_TODAY).is_(None),
     )
@@ -141,7 +143,7 @@ _CLAIMED = sa.select(*Job.__table__.c).where(Job.claim_id == sa.bindparam("new_c
 _SPEC = sa.select(JobSpec.spec).where(JobSpec.job_id == sa.bindparam("of_job"))
 
 _STANDING = sa.select(Job.state, Job.priority, queue_order.faded(_NOW).label("used")).join(Tenant, Tenant.id == Job.tenant_id)
-_MY_STANDING = _STANDING.where(*_MINE)
+_MY_STANDING = _STANDING.add_columns(Job.deadline_at).where(*_MINE)
 _NEWCOMER = _STANDING.where(
     Job.state == State.QUEUED,
     Job.slices == 0,
@@ -212,7 +214,7 @@ def claim(store: Store, worker_id: str, fingerprint: str, lease_seconds: float) 
 
 
 def look(store: Store, claim: Claim, newcomer_seconds: float) -> Look:
-    """The state of a claimed job, and whether a newcomer waits. Raises LostClaim."""
+    """The state of a claimed job, whether a newcomer waits, and whether its deadline is over. Raises LostClaim."""
     with store.read_rows() as connection:
         now = store.now(connection)
         mine = connection.execute(_MY_STANDING, {"now": now, **_of(claim)}).one_or_none()
@@ -220,7 +222,8 @@ def look(store: Store, claim: Claim, newcomer_seconds: float) -> Look:
             raise LostClaim(claim.job_id)
         standing = {"priority": mine.priority, "used": mine.used}
         wanted = {**_at(now), "of_job": claim.job_id, "newcomer_seconds": newcomer_seconds, **standing}
-        return Look(State(mine.state), connection.execute(_NEWCOMER, wanted).first() is not None)
+        overdue = mine.deadline_at is not None and mine.deadline_at <= now
+        return Look(State(mine.state), connection.execute(_NEWCOMER, wanted).first() is not None, overdue)
 
 
 def renew(store: Store, claim: Claim, lease_seconds: float) -> State:

@@ -1,4 +1,4 @@
-"""What a user changes of a job that is there: its name, tags and priority; and what is asked of many jobs at once."""
+"""What a user changes of a job that is there: its name, tags, priority and deadline; and what is asked of many jobs at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.store import audit, events, jobs
+from service.store import audit, clock, events, jobs
 from service.store.database import Store
 from service.store.errors import IllegalAction, NotFound
 from service.store.job_filter import JobFilter
@@ -17,7 +17,7 @@ from service.store.states import REQUESTED, Action
 
 
 def change(store: Store, tenant_id: str, job_id: str, revision: int, values: Mapping[str, Any]) -> bool:
-    """Write `values` of name, tags and priority; False where the job's revision is another by now. Raises NotFound."""
+    """Write `values` of name, tags, priority and deadline_at; False where the job's revision is another by now. Raises NotFound."""
     with store.write() as session:
         now = store.now(session)
         mine = sa.and_(Job.id == job_id, Job.tenant_id == tenant_id)
@@ -28,8 +28,11 @@ def change(store: Store, tenant_id: str, job_id: str, revision: int, values: Map
             if session.scalar(sa.select(Job.id).where(mine)) is None:
                 raise NotFound("job", job_id)
             return False
-        events.add(session, job_id, seq, now, "changed", dict(values))
-        audit.record(session, now, "job.change", job_id, tenant_id, **values)
+        told = {
+            name.removesuffix("_at"): clock.iso_time(value) if name == "deadline_at" and value else value for name, value in values.items()
+        }
+        events.add(session, job_id, seq, now, "changed", told)
+        audit.record(session, now, "job.change", job_id, tenant_id, **told)
         return True
 
 

@@ -98,6 +98,7 @@ class NewJob:
     parent: dict[str, Any] | None = None
     start: Start | None = None
     fingerprint: str | None = None
+    deadline_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
             "fingerprint": new.fingerprint,
             "parent": new.parent,
             "revision": 0,
+            "deadline_at": new.deadline_at,
             "step": new.start.step if new.start else 0,
             "steps": new.steps,
             "epoch": new.start.epoch if new.start else 0,

@@ -185,6 +185,9 @@ class Upload(Base):
     dataset_id: Mapped[str | None]  # that it became; which may be gone
 
 
+HAS_DEADLINE = "deadline_at IS NOT NULL AND finished_at IS NULL"
+
+
 class Job(Base):
     """What a user asked for, and how far it is."""
 
@@ -193,6 +196,7 @@ class Job(Base):
         Index(None, "tenant_id", "id"),
         Index(None, "tenant_id", "state"),
         Index("ix_job_queued", "runnable_since", sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
+        Index("ix_job_deadline", "deadline_at", sqlite_where=text(HAS_DEADLINE), postgresql_where=text(HAS_DEADLINE)),
         Index(
             "ix_job_owned", "lease_until", sqlite_where=text("lease_until IS NOT NULL"), postgresql_where=text("lease_until IS NOT NULL")
         ),
@@ -231,7 +235,8 @@ class Job(Base):
     progress: Mapped[dict[str, Any]]  # the newest loss, validation_loss, metrics, steps_per_second
 
     parent: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the job it goes on from, and how
-    revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # raised by every change of name, tags or priority
+    revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # raised by every change that a user makes of it
+    deadline_at: Mapped[float | None]  # when it fails unless it has ended
 
 
 class JobSpec(Base):

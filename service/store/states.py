@@ -4,6 +4,7 @@ queued -> running -> queued (end of a turn, or reaped) | succeeded | failed
 queued -> paused; running -> pausing -> paused -> queued; resume while pausing -> running
 queued | paused -> stopped; running | pausing -> stopping -> stopped
 queued | paused -> cancelled; running | pausing | stopping -> cancelling -> cancelled
+queued | paused | running -> failed, at the job's deadline
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ RELEASED: Mapping[State, State] = {R: Q, PG: PD, SG: State.STOPPED, CG: State.CA
 
 # What the reaper makes of a state whose lease has expired.
 REAPED: Mapping[State, State] = RELEASED
+
+# What a deadline makes of a state without an owner; an owner looks at it by itself, and fails.
+OVERDUE: Mapping[State, State] = {Q: State.FAILED, PD: State.FAILED}
 
 # What the owner's finish makes of a state. Work that is done is not lost to a request that came late; a cancel is honoured.
 FINISHED: Mapping[Outcome, Mapping[State, State]] = {

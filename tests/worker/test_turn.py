@@ -13,7 +13,7 @@ from nncore.machine.compilation import usual_kernels, warm
 from nncore.spec import Limits, TrainingSpec, resolve
 from nncore.table.json import read_columns
 from service.settings import Settings
-from service.store import blobs, checkpoints, claims, datasets, events, jobs, metrics, reaping
+from service.store import blobs, checkpoints, claims, datasets, events, job_changes, jobs, metrics, reaping
 from service.store.database import Store
 from service.store.states import Action, State
 from worker import slice as slice_module
@@ -151,6 +151,20 @@ def test_a_request_reaches_the_job_that_trains(store, make_worker, post, monkeyp
     detail = jobs.get(store, "default", job_id)
     assert detail.job.state == state
     assert bool(detail.snapshots) == snapshots
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_a_running_job_fails_at_its_deadline_and_keeps_what_it_learned(store, make_worker, post) -> None:
+    job_id = post(ENDLESS)
+    with store.read() as session:
+        soon = store.now(session) + 0.5
+    assert job_changes.change(store, "default", job_id, 0, {"deadline_at": soon})
+    started = time.monotonic()
+    assert take_turn(make_worker(turn_seconds=60)) == 1
+    assert time.monotonic() - started < 30
+    detail = jobs.get(store, "default", job_id)
+    assert (detail.job.state, detail.job.reason_code) == ("failed", "deadline")
+    assert [snapshot.best for snapshot in detail.snapshots].count(True) == 1
 
 
 @pytest.mark.usefixtures("quick_looks")

@@ -47,6 +47,27 @@ def test_a_change_that_makes_no_sense_is_refused(service: Service, values: dict[
     assert changed(service, service.job(), "*", **values).status_code == 422
 
 
+def test_a_deadline_is_told_changed_and_taken_away(stored_service: Service) -> None:
+    job = stored_service.job(deadline="2100-01-31T12:00:00+01:00")
+    assert stored_service.api.get(f"/v1/jobs/{job}").json["deadline"] == "2100-01-31T11:00:00.000Z"
+    assert changed(stored_service, job, "*", deadline="2101-01-31T12:00:00Z").json["deadline"] == "2101-01-31T12:00:00.000Z"
+    assert changed(stored_service, job, "*", priority=1).json["deadline"] == "2101-01-31T12:00:00.000Z"
+    assert changed(stored_service, job, "*", deadline=None).json["deadline"] is None
+    events = stored_service.api.get(f"/v1/jobs/{job}/events").json["data"]
+    told = [event["data"]["deadline"] for event in events if event["type"] == "changed" and "deadline" in event["data"]]
+    assert told == ["2101-01-31T12:00:00.000Z", None]
+
+
+@pytest.mark.parametrize(
+    ("deadline", "code"), [("2020-01-31T12:00:00Z", "in_the_past"), ("tomorrow", "wrong_time"), (4102444800, "wrong_time")]
+)
+def test_a_deadline_that_is_over_or_none_is_refused(service: Service, deadline: Any, code: str) -> None:
+    body = service.spec(deadline=deadline)
+    for refused in (service.api.post("/v1/jobs", json=body), changed(service, service.job(), "*", deadline=deadline)):
+        assert refused.status_code == 422
+        assert [(each["pointer"], each["code"]) for each in refused.json["errors"]] == [("/deadline", code)]
+
+
 def test_only_whose_job_it_is_may_change_it(service: Service) -> None:
     job = service.job()
     other = service.caller("other", ["read", "write"])
