@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sankofa.display import Bar, terminal_console
 from sankofa.notebook import is_notebook, update_in_place
 from sankofa.parts import Watcher
 
@@ -64,6 +63,8 @@ def shown(title: str, total: int, progress: bool | None) -> Iterator[Watcher]:
 
     progress: None shows it only where it is seen moving; False never.
     """
+    from sankofa.display import Bar, terminal_console  # rich is a quarter of what importing this package would take
+
     console = terminal_console()
     if progress is False or (progress is None and not console.is_terminal and not is_notebook()):
         yield Watcher()
