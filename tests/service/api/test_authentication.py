@@ -127,6 +127,32 @@ def test_what_is_another_tenants_is_not_there(service: Service) -> None:
     assert other.post(f"/v1/models/{model['model']}/versions", json={"job": job}).status_code == 404
 
 
+def test_what_is_another_tenants_is_not_there_where_a_body_or_a_query_names_it_either(service: Service) -> None:
+    """Of another tenant's things nothing is told, and of its own, which it asks them of, all is."""
+    dataset, job = service.dataset(), service.job(epochs=3)
+    upload = service.api.post("/v1/uploads", json={"bytes": 5}).json["id"]
+    service.work()
+    model = model_of(service, job)["model"]
+    other = service.caller("other", ["read", "write"])
+    own_dataset = other.post("/v1/datasets", json={"columns": {"x": [[0, 0], [1, 1]], "y": [0, 1]}}).json["id"]
+    own = other.post("/v1/jobs", json=service.spec(dataset=own_dataset, epochs=3)).json["id"]
+    service.work()
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", f"/v1/jobs/compare?job={own}&job={job}", {}),
+        ("POST", "/v1/datasets", {"upload": upload}),
+        ("POST", f"/v1/jobs/{own}/predict", {"dataset": dataset}),
+        ("POST", f"/v1/jobs/{own}/predictions", {"dataset": dataset}),
+        ("POST", f"/v1/jobs/{own}/explain", {"explain": {"type": "permutation_importance"}, "dataset": dataset}),
+    ]
+    for path in ("/v1/jobs", "/v1/jobs/preflight"):
+        asked.append(("POST", path, service.spec(dataset=dataset)))
+        asked += [("POST", path, {"parent": parent, "dataset": own_dataset}) for parent in ({"job": job}, {"model": model})]
+        asked.append(("POST", path, {"parent": {"job": own}, "dataset": dataset}))
+    for method, path, body in asked:
+        answer = other(method, path, json=body or None)
+        assert answer.status_code == 404, (path, body, answer.text)
+
+
 def test_a_view_that_says_nothing_about_keys_cannot_be_served(service: Service) -> None:
     service.app._got_first_request = False
     service.app.add_url_rule("/open", "open", lambda: "hello")
