@@ -5,15 +5,17 @@ from __future__ import annotations
 from statistics import fmean, stdev
 from typing import Any
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 
+from sankofa import Client, InvalidRequest
 from service.store import claims
 from service.store.claims import Ending, Progress
 from service.store.ids import new_id
 from service.store.models import CrossValidation, IdempotencyKey, Job
 from service.store.states import Outcome
-from tests.service.api.conftest import Caller, Service
+from tests.service.api.conftest import KEY, Caller, Service
 
 ROWS = 40
 POINTS = {"columns": {"x": [[row % 7, row % 3] for row in range(ROWS)], "y": [row % 2 for row in range(ROWS)]}}
@@ -93,6 +95,21 @@ def test_the_same_seed_gives_the_same_result(service: Service) -> None:
     assert [fold["best"] for fold in first["jobs"]] == [fold["best"] for fold in second["jobs"]]
     other = work(service, created(service, folds=2, seed=8))
     assert other["summary"]["validation"]["loss"] != first["summary"]["validation"]["loss"]
+
+
+def test_the_client_waits_for_the_folds_that_a_worker_trains(service: Service) -> None:
+    with Client("http://service.example", KEY, transport=httpx2.WSGITransport(app=service.app)) as client:
+        layers = [{"type": "dense", "units": 1}]
+        made = client.cross_validate(layers, POINTS["columns"], "y", folds=2, epochs=2, seed=7, metrics=["accuracy", "f1"])
+        assert [job.spec["fold"]["number"] for job in made.jobs] == [0, 1]
+        found = made.wait(on_change=lambda _: service.work())
+        assert found.counts == {"succeeded": 2}
+        assert set(found.summary["validation"]) == {"loss", "accuracy", "f1"}
+        assert [each["id"] for each in client.cross_validations()] == [made.id]
+        assert client.cross_validation(made.id).document == found.document
+        assert [job.id for job in client.jobs()] == [job.id for job in made.jobs][::-1]
+        with pytest.raises(InvalidRequest, match="leave it out"):
+            client.cross_validate(layers, POINTS["columns"], "y", validation={"fraction": 0.2})
 
 
 def test_only_folds_with_a_result_count(stored_service: Service) -> None:
