@@ -140,7 +140,7 @@ class JobsQuery(Page):
     state: list[State] = Field([], max_length=20, description="Only jobs in one of these states.")
     kind: list[Kind] = Field([], max_length=20, description="Only jobs of one of these kinds.")
     dataset: str | None = Field(None, pattern=pattern("dataset"), description="Only jobs on this dataset.")
-    cross_validation: str | None = Field(None, pattern=pattern("cross-validation"), description="Only the folds of this one.")
+    cross_validation: str | None = Field(None, pattern=pattern("cross-validation"), description="Only its folds.")
     name: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$", description="Only jobs of this name.")
     tag: list[Tag] = Field([], max_length=20, description="Only jobs with this tag: NAME, or NAME=VALUE. Of several, with all of them.")
     created_after: Time | None = Field(None, description="Only jobs made at this time or later: 2026-01-31T12:00:00Z.")

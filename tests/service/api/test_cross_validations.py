@@ -99,12 +99,13 @@ def test_the_same_seed_gives_the_same_result(service: Service) -> None:
 
 def test_the_client_waits_for_the_folds_that_a_worker_trains(service: Service) -> None:
     with Client("http://service.example", KEY, transport=httpx2.WSGITransport(app=service.app)) as client:
-        layers = [{"type": "dense", "units": 1}]
-        made = client.cross_validate(layers, POINTS["columns"], "y", folds=2, epochs=2, seed=7, metrics=["accuracy", "f1"])
+        layers, loss = [{"type": "dense", "units": 1}], {"type": "binary_cross_entropy"}
+        made = client.cross_validate(layers, POINTS["columns"], "y", folds=2, loss=loss, epochs=2, metrics=["accuracy", "f1_macro"])
         assert [job.spec["fold"]["number"] for job in made.jobs] == [0, 1]
-        found = made.wait(on_change=lambda _: service.work())
+        work(service, made.document)
+        found = made.wait()
         assert found.counts == {"succeeded": 2}
-        assert set(found.summary["validation"]) == {"loss", "accuracy", "f1"}
+        assert set(found.summary["validation"]) == {"loss", "accuracy", "f1_macro"}
         assert [each["id"] for each in client.cross_validations()] == [made.id]
         assert client.cross_validation(made.id).document == found.document
         assert [job.id for job in client.jobs()] == [job.id for job in made.jobs][::-1]
