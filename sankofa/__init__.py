@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sankofa.client import Client
+from sankofa.cross_validations import CrossValidation
 from sankofa.curve import Curve
 from sankofa.datasets import Dataset
 from sankofa.errors import (
@@ -44,6 +45,7 @@ __all__ = [
     "Busy",
     "Client",
     "Conflict",
+    "CrossValidation",
     "Curve",
     "Dataset",
     "Event",

@@ -17,6 +17,7 @@ import httpx2
 
 from sankofa.administration import Keys, Tenants
 from sankofa.connection import Connection
+from sankofa.cross_validations import CrossValidation
 from sankofa.datasets import Dataset, Datasets, Table, column_list
 from sankofa.jobs import Job
 from sankofa.models import Models, is_model, parts_of
@@ -122,6 +123,41 @@ class Client:
         spec = {"dataset": self.dataset_id(data), "target": target, "network": layers, **options}
         job = self.submit(spec, idempotency_key=idempotency_key)
         return job.watch() if watch else job
+
+    def cross_validate(
+        self,
+        network: Layers,
+        data: Dataset | Table,
+        target: str,
+        *,
+        folds: int = 5,
+        watch: bool = False,
+        idempotency_key: str | None = None,
+        **options: Unpack[TrainingOptions],
+    ) -> CrossValidation:
+        """Queue a training for each of several folds and return them as one; `wait()` or `watch()` it, then read its `summary`.
+
+        Takes what `train` takes, but for `validation`, `fold` and `split_column`: each fold is held out once in their place.
+        Raises InvalidRequest, with every fault of the spec at once; then nothing is queued.
+        """
+        layers = {"layers": list(network)} if isinstance(network, Sequence) else network
+        spec = {"dataset": self.dataset_id(data), "target": target, "network": layers, "folds": folds, **options}
+        found = self.submit_cross_validation(spec, idempotency_key=idempotency_key)
+        return found.watch() if watch else found
+
+    def submit_cross_validation(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> CrossValidation:
+        """Queue the cross-validation that `spec` describes as the API takes it: dataset, target, network, folds, ..."""
+        response = self._connection.request("POST", "/v1/cross_validations", body=dict(spec), idempotency_key=idempotency_key)
+        return CrossValidation(self._connection, self._connection.document(response), response.headers.get("etag"))
+
+    def cross_validation(self, cross_validation_id: str) -> CrossValidation:
+        """The cross-validation with this id. Raises NotFound."""
+        response = self._connection.request("GET", f"/v1/cross_validations/{quote(cross_validation_id, safe='')}")
+        return CrossValidation(self._connection, self._connection.document(response), response.headers.get("etag"))
+
+    def cross_validations(self) -> Iterator[dict[str, Any]]:
+        """Every cross-validation, newest first, fetched page by page: id, name, dataset, folds, counts, terminal."""
+        return self._connection.pages("/v1/cross_validations")
 
     def fork(
         self,

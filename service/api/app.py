@@ -14,6 +14,7 @@ from service.api import (
     authentication,
     cards,
     compare,
+    cross_validations,
     data_report,
     datasets,
     docs,
@@ -59,6 +60,7 @@ RESOURCES = (
     job_changes,  # and with it `jobs`: one resource
     preflight,
     compare,
+    cross_validations,
     events,
     history,
     metrics,

@@ -32,6 +32,13 @@ JOBS = {
     "continued": ("Ten more epochs of a job, exactly as if it had been asked for them at once", {"parent": {"job": JOB}, "epochs": 10}),
 }
 
+CROSS_VALIDATIONS = {
+    "folds": (
+        "Two folds; five unless told otherwise",
+        {"dataset": DATASET, "target": "y", "network": {"layers": [{"type": "dense", "units": 1}]}, "folds": 2},
+    ),
+}
+
 
 def _neuron(activation: str, **given: Any) -> dict[str, Any]:
     return {"type": "dense", "units": 1, "activation": activation, **given}

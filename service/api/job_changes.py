@@ -64,6 +64,7 @@ class ActionsBody(BaseModel):
     state: list[State] = Field(default_factory=list, max_length=20, description="In one of these states.")
     kind: list[Kind] = Field(default_factory=list, max_length=20, description="Of one of these kinds.")
     dataset: str | None = Field(None, pattern=pattern("dataset"), description="On this dataset.")
+    cross_validation: str | None = Field(None, pattern=pattern("cross-validation"), description="Folds of this cross-validation.")
     name: Name | None = Field(None, description="Of this name.")
     tags: Tags = Field(default_factory=dict, description="With these tags and values.")
 
@@ -150,11 +151,12 @@ def act_on_jobs(body: ActionsBody) -> Response:
     Sent again it does the same to those that are left: it may be repeated.
     """
     here = context()
-    if not (body.state or body.kind or body.dataset or body.name or body.tags):
-        message = 'expected at least one of state, kind, dataset, name and tags; for every job there is, send "state" with all states meant'
+    if not (body.state or body.kind or body.dataset or body.cross_validation or body.name or body.tags):
+        conditions = "state, kind, dataset, cross_validation, name and tags"
+        message = f'expected at least one of {conditions}; for every job there is, send "state" with all states meant'
         raise InvalidSpec([Fault("", "no_filter", message, "a condition", "none")])
     tags = {name: as_text(value) for name, value in body.tags.items()}
-    chosen = JobFilter(body.state, body.dataset, body.name, tags, kinds=body.kind)
+    chosen = JobFilter(body.state, body.dataset, body.name, tags, kinds=body.kind, cross_validation_id=body.cross_validation)
     changed, more = stored.request_all(here.store, tenant_id(), body.action, chosen, MOST_AT_ONCE)
     if changed and body.action is Action.RESUME:
         here.waker.wake()

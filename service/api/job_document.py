@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nncore.spec import ResolvedSpec
 from service.api.answers import iso_time
 from service.kinds import ExplanationSpec, Kind, PredictionSpec
+from service.store.cross_validations import FoldJob
 from service.store.jobs import JobDetail
 from service.store.models import Job, Snapshot
 from service.store.states import TERMINAL, State, allowed_actions
@@ -160,6 +161,7 @@ class JobDocument(BaseModel):
     trained_seconds: float
     result: Result | None = Field(description="Once it has ended with parameters.")
     parent: ParentDocument | None = Field(description="The job that it goes on from.")
+    cross_validation: str | None = Field(description="The cross-validation that it is a fold of; `spec.fold` says which one.")
     spec: ResolvedSpec | PredictionSpec | ExplanationSpec = Field(
         description="What is done, with every default written in; what it holds goes by `kind`."
     )
@@ -196,11 +198,13 @@ def document(detail: JobDetail) -> dict[str, Any]:
         "trained_seconds": round(job.trained_seconds, 3),
         "result": result(detail.snapshots),
         "parent": job.parent,
+        "cross_validation": job.cross_validation_id,
         "spec": detail.spec,
         "links": {
             "self": address,
             "dataset": f"/v1/datasets/{job.dataset_id}",
             **_parent_of(job.parent),
+            **({"cross_validation": f"/v1/cross_validations/{job.cross_validation_id}"} if job.cross_validation_id else {}),
             **{part: f"{address}/{part}" for part in PARTS[Kind(job.kind)]},
             **_network_of(detail.spec),
             **{action.value: f"{address}/{action}" for action in actions},
@@ -229,7 +233,7 @@ def progress(job: Job) -> dict[str, Any]:
     """How far the job is."""
     rate = job.progress.get("steps_per_second")
     return {
-        "fraction": 1.0 if job.state == State.SUCCEEDED or not job.steps else job.step / job.steps,
+        "fraction": fraction(job),
         "epoch": job.epoch,
         "epochs": job.epochs,
         "step": job.step,
@@ -242,6 +246,11 @@ def progress(job: Job) -> dict[str, Any]:
         "eta_p50_seconds": _left(job, job.progress.get("median_rate")),
         "eta_p90_seconds": _left(job, job.progress.get("slow_rate")),
     }
+
+
+def fraction(job: Job | FoldJob) -> float:
+    """Steps done, of all; 1 of a training that has ended early."""
+    return 1.0 if job.state == State.SUCCEEDED or not job.steps else job.step / job.steps
 
 
 def _left(job: Job, rate: float | None) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -27,13 +28,13 @@ from nncore.spec import OF_THE_DATA, Limits, ResolvedSpec, TrainingSpec, read_sp
 from nncore.table import Column, ColumnInfo
 from service.api import idempotency
 from service.api.access_log import about
-from service.api.answers import answer, encode, etag, is_known, not_modified
+from service.api.answers import answer, encode, etag
 from service.api.authentication import needs, tenant_id
 from service.api.context import Context, context
 from service.api.examples import JOBS
 from service.api.job_document import JobDocument, document
 from service.api.known_columns import faults_of_asking, keeps, known, read_as, steps_of
-from service.api.long_poll import IF_NONE_MATCH, PREFER, preferred_wait_seconds, until_changed
+from service.api.long_poll import IF_NONE_MATCH, PREFER, answered
 from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
 from service.api.parameters import JobPath, Page, Time, TimeToCome, cursor, known_id, pattern
 from service.api.parents import Parent, ParentBody, lineage, parent_of, start_of
@@ -111,17 +112,18 @@ class JobBody(TrainingSpec):
 class Asked:
     """A job that is asked for, resolved.
 
-    column: gives a column of the dataset, as the job takes it. exactly: it goes on with the run of its parent, bit for bit. kept: with its
-    preprocessing.
+    columns: what is known of those of the dataset. column: gives one of them, as the job takes it. exactly: it goes on with the run of its
+    parent, bit for bit. kept: with its preprocessing.
     """
 
     body: JobBody
     spec: ResolvedSpec
     dataset: Dataset
+    columns: Sequence[ColumnInfo]
     column: Callable[[str], Column]
-    parent: Parent | None
-    exactly: bool
-    kept: bool
+    parent: Parent | None = None
+    exactly: bool = False
+    kept: bool = False
 
 
 class JobList(BaseModel):
@@ -141,6 +143,7 @@ class JobsQuery(Page):
     state: list[State] = Field([], max_length=20, description="Only jobs in one of these states.")
     kind: list[Kind] = Field([], max_length=20, description="Only jobs of one of these kinds.")
     dataset: str | None = Field(None, pattern=pattern("dataset"), description="Only jobs on this dataset.")
+    cross_validation: str | None = Field(None, pattern=pattern("cross-validation"), description="Only its folds.")
     name: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$", description="Only jobs of this name.")
     tag: list[Tag] = Field([], max_length=20, description="Only jobs with this tag: NAME, or NAME=VALUE. Of several, with all of them.")
     created_after: Time | None = Field(None, description="Only jobs made at this time or later: 2026-01-31T12:00:00Z.")
@@ -150,7 +153,7 @@ class JobsQuery(Page):
         """The same for the store."""
         tags = {name: value if mark else None for name, mark, value in (tag.partition("=") for tag in self.tag)}
         since, until = (None if at is None else at.timestamp() for at in (self.created_after, self.created_before))
-        return JobFilter(self.state, self.dataset, self.name, tags, since, until, self.kind)
+        return JobFilter(self.state, self.dataset, self.name, tags, since, until, self.kind, self.cross_validation)
 
 
 @resource.post(
@@ -194,20 +197,12 @@ def create_job() -> Response:
         asked = resolved(here, request.get_json())
         body, spec, parent = asked.body, asked.spec, asked.parent
         quotas.room_is_left(here.store, tenant_id())
-        new = NewJob(
-            tenant_id=tenant_id(),
-            dataset_id=body.dataset,
+        new = new_job(
+            asked,
+            spec,
             parent=lineage(parent, spec, asked.exactly, kept=asked.kept) if parent else None,
             start=start_of(here, parent, asked.exactly) if parent else None,
             fingerprint=parent.detail.job.fingerprint if parent and parent.detail and asked.exactly else None,
-            spec=spec.model_dump(mode="json"),
-            steps=spec.sizes.steps,
-            epochs=spec.epochs,
-            name=body.name,
-            tags=dict(body.tags),
-            priority=body.priority,
-            deadline_at=body.deadline.timestamp() if body.deadline else None,
-            parameters=spec.sizes.parameters,
         )
         create = partial(stored.create, here.store, new, answer=lambda detail: encode(document(detail)), once=once)
         made = blobs.named_by(here.store, new.start.blob_id if new.start else None, create)
@@ -251,16 +246,7 @@ def get_job(path: JobPath) -> Response:
         return body, etag(body), detail.job.state in TERMINAL
 
     owner = tenant_id()
-    body, tag, ended = read()
-    seconds = preferred_wait_seconds()
-    waits = seconds > 0 and not ended and ("If-None-Match" not in request.headers or is_known(tag))
-    if waits:
-        body, tag, ended = until_changed(here.streams, read, tag, seconds)
-    response = not_modified(tag) if is_known(tag) else answer(body, ETag=tag)
-    if waits:
-        response.headers["Preference-Applied"] = f"wait={seconds}"
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+    return answered(here.streams, read)
 
 
 ASKED = {
@@ -313,7 +299,11 @@ def resolved(here: Context, document: dict[str, Any]) -> Asked:
     Raises InvalidSpec with all faults, of shape and of sense; Refusal (404) where the dataset is all that is wrong, or the parent is.
     """
     parent = None if document.get("parent") is None else parent_of(here, tenant_id(), document["parent"])
-    body, unread, faults = read_spec(JobBody, (parent.inherited() if parent else {}) | document, dataset="")
+    return judged(here, *read_spec(JobBody, (parent.inherited() if parent else {}) | document, dataset=""), parent=parent)
+
+
+def judged(here: Context, body: JobBody, unread: AbstractSet[str], faults: Sequence[Fault], *, parent: Parent | None = None) -> Asked:
+    """The same of a body that has been read (see `read_spec`)."""
     found = list(faults)
     dataset, columns, rows = None, list[ColumnInfo](), 1
     if "dataset" in unread:
@@ -335,7 +325,7 @@ def resolved(here: Context, document: dict[str, Any]) -> Asked:
             body = body.model_copy(update={"preprocess": steps_of(parent)})
     told = {column.name: column.categories for column in columns}
     read = None if dataset is None else read_as(here, dataset, body.target, told.get(body.target))
-    values = None if read is None else partial(_values, read)
+    values = None if read is None else partial(values_of, read)
     try:
         spec = resolve(body, columns, rows, limits(here.settings), unread=unread, values=values)
     except InvalidSpec as refused:
@@ -352,10 +342,29 @@ def resolved(here: Context, document: dict[str, Any]) -> Asked:
             body = body.model_copy(update={"epochs": (parent.epoch or 0) + spec.epochs, "early_stopping": spec.early_stopping})
             spec = resolve(body, columns, rows, limits(here.settings), values=values).model_copy(update={"found": spec.found})
         parent.check(spec, exactly)
-    return Asked(body, spec, dataset, read, parent, exactly, kept or exactly)
+    return Asked(body, spec, dataset, columns, read, parent, exactly, kept or exactly)
 
 
-def _values(read: Callable[[str], Column], name: str) -> np.ndarray[Any, Any]:
+def new_job(asked: Asked, spec: ResolvedSpec, **more: Any) -> NewJob:
+    """A job of what is asked for, for the store. more: what it begins with."""
+    body = asked.body
+    return NewJob(
+        tenant_id=tenant_id(),
+        dataset_id=body.dataset,
+        spec=spec.model_dump(mode="json"),
+        steps=spec.sizes.steps,
+        epochs=spec.epochs,
+        name=body.name,
+        tags=dict(body.tags),
+        priority=body.priority,
+        deadline_at=body.deadline.timestamp() if body.deadline else None,
+        parameters=spec.sizes.parameters,
+        **more,
+    )
+
+
+def values_of(read: Callable[[str], Column], name: str) -> np.ndarray[Any, Any]:
+    """All rows of a column that `read` gives."""
     return read(name).values
 
 

@@ -6,8 +6,9 @@ import re
 import time
 from collections.abc import Callable
 
-from flask import request
+from flask import Response, request
 
+from service.api.answers import answer, is_known, not_modified
 from service.api.openapi import header_parameter
 from service.api.streams import Streams
 
@@ -29,6 +30,20 @@ def preferred_wait_seconds() -> int:
         if found:
             return min(int(found[1] or found[2]), MAX_WAIT_SECONDS)
     return 0
+
+
+def answered(streams: Streams, read: Read) -> Response:
+    """What `read` gives, or 304 where the client has it; held back as long as it would wait for something new."""
+    body, tag, ended = read()
+    seconds = preferred_wait_seconds()
+    waits = seconds > 0 and not ended and ("If-None-Match" not in request.headers or is_known(tag))
+    if waits:
+        body, tag, ended = until_changed(streams, read, tag, seconds)
+    response = not_modified(tag) if is_known(tag) else answer(body, ETag=tag)
+    if waits:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
 
 
 def until_changed(streams: Streams, read: Read, tag: str, seconds: float) -> tuple[bytes, str, bool]:

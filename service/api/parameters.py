@@ -61,6 +61,7 @@ def _schema(model: type[Parameters], arguments: tuple[Any, ...], options: tuple[
 
 SHOWN_CHARACTERS = 60
 PREFIXES = {"job": "job", "dataset": "ds", "upload": "up", "key": "key", "audit": "audit", "webhook": "wh", "delivery": "msg"}
+PREFIXES |= {"cross-validation": "cv"}
 TENANT = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 MODEL = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 ALIAS = r"^[a-z][a-z0-9._-]{0,62}$"  # begins with a letter: no version's number
@@ -82,6 +83,12 @@ def known_id(kind: str, text: str) -> str:
 class JobPath(Parameters):
     job_id: Annotated[str, AfterValidator(partial(known_id, "job"))] = Field(
         description="The job's id.", json_schema_extra={"pattern": pattern("job")}
+    )
+
+
+class CrossValidationPath(Parameters):
+    cross_validation_id: Annotated[str, AfterValidator(partial(known_id, "cross-validation"))] = Field(
+        description="The cross-validation's id.", json_schema_extra={"pattern": pattern("cross-validation")}
     )
 
 

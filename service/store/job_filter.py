@@ -1,4 +1,4 @@
-"""Which of a tenant's jobs are meant: by state, kind, dataset, name, tags, and when they were made."""
+"""Which of a tenant's jobs are meant: by state, kind, dataset, cross-validation, name, tags, and when they were made."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class JobFilter:
     since: float | None = None
     until: float | None = None
     kinds: Sequence[str] = ()
+    cross_validation_id: str | None = None
 
     def where(self, store: Store) -> list[sa.ColumnElement[bool]]:
         """The same in SQL."""
@@ -38,6 +39,8 @@ class JobFilter:
             found.append(Job.kind.in_(self.kinds))
         if self.dataset_id is not None:
             found.append(Job.dataset_id == self.dataset_id)
+        if self.cross_validation_id is not None:
+            found.append(Job.cross_validation_id == self.cross_validation_id)
         if self.name is not None:
             found.append(Job.name == self.name)
         if self.since is not None:

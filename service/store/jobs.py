@@ -99,6 +99,7 @@ class NewJob:
     start: Start | None = None
     fingerprint: str | None = None
     deadline_at: float | None = None
+    cross_validation_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,51 +132,63 @@ def create(store: Store, new: NewJob, *, answer: Callable[[JobDetail], bytes], o
 
     def insert(session: Session) -> Created:
         now = store.now(session)
-        quotas.check_new_job(session, new.tenant_id, new.parameters, now)
+        quotas.check_new_jobs(session, new.tenant_id, new.parameters, now)
         if new.start:
             quotas.check_room(session, new.tenant_id, new.start.bytes)
-        if session.connection().execute(_USABLE_DATASET, {"dataset_id": new.dataset_id}).first() is None:
-            raise InTrash(new.dataset_id)  # since it was read
+        connection = session.connection()
+        check_dataset(connection, new.dataset_id)
         if new.parent and new.parent["job"]:
             parent = {"parent_id": new.parent["job"], "tenant_id": new.tenant_id}
-            if session.connection().execute(_PARENT, parent).first() is None:
+            if connection.execute(_PARENT, parent).first() is None:
                 raise NotFound("job", new.parent["job"])  # deleted since it was read
-        columns: dict[str, Any] = {
-            "id": new_id("job"),
-            "tenant_id": new.tenant_id,
-            "dataset_id": new.dataset_id,
-            "kind": new.kind,
-            "name": new.name,
-            "tags": new.tags or {},
-            "priority": new.priority,
-            "state": State.QUEUED,
-            "created_at": now,
-            "runnable_since": now,
-            "fence": 0,
-            "slices": 0,
-            "losses": 0,
-            "event_seq": 1,
-            "fingerprint": new.fingerprint,
-            "parent": new.parent,
-            "revision": 0,
-            "deadline_at": new.deadline_at,
-            "step": new.start.step if new.start else 0,
-            "steps": new.steps,
-            "epoch": new.start.epoch if new.start else 0,
-            "epochs": new.epochs,
-            "trained_seconds": 0.0,
-            "progress": {},
-        }
-        job, connection = Job(**columns), session.connection()
-        connection.execute(_ADD_JOB, columns)
-        connection.execute(_ADD_SPEC, {"job_id": job.id, "spec": new.spec})
-        if new.start:
-            connection.execute(sa.insert(Checkpoint), {"job_id": job.id, "created_at": now, **vars(new.start)})
-        events.add(connection, job.id, 1, now, "state", {"state": State.QUEUED})
-        audit.record(connection, now, "job.create", job.id, new.tenant_id, name=new.name, kind=new.kind, dataset=new.dataset_id)
+        job = add(connection, new_id("job"), new, now)
         return Created(job.id, answer(JobDetail(job, new.spec, snapshots=(), **_place(connection, [job], now)[job.id])))
 
     return idempotency.create(store, new.tenant_id, once, insert)
+
+
+def check_dataset(connection: sa.Connection, dataset_id: str) -> None:
+    """Raise InTrash unless the dataset can be trained on; until this transaction ends it stays so."""
+    if connection.execute(_USABLE_DATASET, {"dataset_id": dataset_id}).first() is None:
+        raise InTrash(dataset_id)  # since it was read
+
+
+def add(connection: sa.Connection, job_id: str, new: NewJob, now: float) -> Job:
+    """Write a queued job with its spec, its first event and its line of the audit log."""
+    columns: dict[str, Any] = {
+        "id": job_id,
+        "tenant_id": new.tenant_id,
+        "dataset_id": new.dataset_id,
+        "kind": new.kind,
+        "name": new.name,
+        "tags": new.tags or {},
+        "priority": new.priority,
+        "state": State.QUEUED,
+        "created_at": now,
+        "runnable_since": now,
+        "fence": 0,
+        "slices": 0,
+        "losses": 0,
+        "event_seq": 1,
+        "fingerprint": new.fingerprint,
+        "parent": new.parent,
+        "revision": 0,
+        "deadline_at": new.deadline_at,
+        "step": new.start.step if new.start else 0,
+        "steps": new.steps,
+        "epoch": new.start.epoch if new.start else 0,
+        "epochs": new.epochs,
+        "trained_seconds": 0.0,
+        "progress": {},
+        "cross_validation_id": new.cross_validation_id,
+    }
+    connection.execute(_ADD_JOB, columns)
+    connection.execute(_ADD_SPEC, {"job_id": job_id, "spec": new.spec})
+    if new.start:
+        connection.execute(sa.insert(Checkpoint), {"job_id": job_id, "created_at": now, **vars(new.start)})
+    events.add(connection, job_id, 1, now, "state", {"state": State.QUEUED})
+    audit.record(connection, now, "job.create", job_id, new.tenant_id, name=new.name, kind=new.kind, dataset=new.dataset_id)
+    return Job(**columns)
 
 
 def get(store: Store, tenant_id: str, job_id: str) -> JobDetail:

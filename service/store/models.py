@@ -185,7 +185,18 @@ class Upload(Base):
     dataset_id: Mapped[str | None]  # that it became; which may be gone
 
 
-HAS_DEADLINE = "deadline_at IS NOT NULL AND finished_at IS NULL"
+class CrossValidation(Base):
+    """A training that was asked for once for each of several folds: its jobs name it."""
+
+    __tablename__ = "cross_validation"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    name: Mapped[str | None]
+    dataset_id: Mapped[str]  # of its jobs; which may be gone with them
+    folds: Mapped[int]  # as many jobs were made; some may have been deleted
+    created_at: Mapped[float]
 
 
 class Job(Base):
@@ -196,9 +207,20 @@ class Job(Base):
         Index(None, "tenant_id", "id"),
         Index(None, "tenant_id", "state"),
         Index("ix_job_queued", "runnable_since", sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
-        Index("ix_job_deadline", "deadline_at", sqlite_where=text(HAS_DEADLINE), postgresql_where=text(HAS_DEADLINE)),
+        Index(
+            "ix_job_deadline",
+            "deadline_at",
+            sqlite_where=text("deadline_at IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=text("deadline_at IS NOT NULL AND finished_at IS NULL"),
+        ),
         Index(
             "ix_job_owned", "lease_until", sqlite_where=text("lease_until IS NOT NULL"), postgresql_where=text("lease_until IS NOT NULL")
+        ),
+        Index(
+            "ix_job_cross_validation",
+            "cross_validation_id",
+            sqlite_where=text("cross_validation_id IS NOT NULL"),
+            postgresql_where=text("cross_validation_id IS NOT NULL"),
         ),
     )
 
@@ -237,6 +259,7 @@ class Job(Base):
     parent: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # the job it goes on from, and how
     revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # raised by every change that a user makes of it
     deadline_at: Mapped[float | None]  # when it fails unless it has ended
+    cross_validation_id: Mapped[str | None] = mapped_column(ForeignKey("cross_validation.id"))  # of which it is a fold
 
 
 class JobSpec(Base):

@@ -52,8 +52,8 @@ def limits_of(tenant: Tenant) -> dict[Quota, int | None]:
     return {quota: getattr(tenant, f"max_{quota}") for quota in Quota}
 
 
-def check_new_job(session: Session, tenant_id: str, parameters: int, now: float) -> None:
-    """Raise QuotaExceeded if the tenant may not queue one more job, of a network with so many parameters."""
+def check_new_jobs(session: Session, tenant_id: str, parameters: int, now: float, *, jobs: int = 1) -> None:
+    """Raise QuotaExceeded if the tenant may not queue so many jobs more, of a network with so many parameters."""
     tenant = _limits(session, tenant_id)
     if tenant.max_parameters is not None and parameters > tenant.max_parameters:
         raise QuotaExceeded(
@@ -77,11 +77,13 @@ def check_new_job(session: Session, tenant_id: str, parameters: int, now: float)
     if tenant.max_queued_jobs is not None:
         _lock(session, tenant_id)
         waiting = queued_jobs(session, tenant_id)
-        if waiting >= tenant.max_queued_jobs:
+        if waiting + jobs > tenant.max_queued_jobs:
+            beside = "" if jobs == 1 else f"; this would add {jobs:,}"
+            when = "a worker has taken one, cancel one" if jobs == 1 else "workers have taken some, cancel some"
             raise QuotaExceeded(
                 Quota.QUEUED_JOBS,
-                f"{waiting:,} jobs of tenant {tenant_id} are queued or paused, and no more than {tenant.max_queued_jobs:,} may be.",
-                f"Wait until a worker has taken one, cancel one, or {ASK}.",
+                f"{waiting:,} jobs of tenant {tenant_id} are queued or paused, and no more than {tenant.max_queued_jobs:,} may be{beside}.",
+                f"Wait until {when}, or {ASK}.",
                 limit=tenant.max_queued_jobs,
                 used=waiting,
                 retry_after_seconds=QUEUE_SECONDS,

@@ -21,6 +21,7 @@ from service.store import (
     checkpoints,
     claims,
     copying,
+    cross_validations,
     datasets,
     events,
     idempotency,
@@ -37,7 +38,7 @@ from service.store import (
 from service.store.audit import Filter
 from service.store.database import Store
 from service.store.idempotency import Once
-from service.store.models import JobFile
+from service.store.models import Environment, JobFile
 from service.store.quotas import Quota
 from service.store.states import Action
 
@@ -171,6 +172,20 @@ class TestAnUpgradedInstallation:
         assert found == [("digits", {"production": 1})]
         row = model_versions.get(upgraded, "default", "digits", "production").row
         assert (row.job_id, row.step, row.imported, b"".join(blobs.read(upgraded, row.blob_id))) == (DONE, 100, None, b"weights")
+
+    def test_has_the_environment_and_the_imported_version_it_had(self, upgraded, request):
+        with upgraded.read() as session:
+            parts = {row.fingerprint: row.parts for row in session.scalars(sa.select(Environment))}
+        if request.node.callspec.params["upgraded"] < "0010":
+            assert parts == {}
+            return
+        assert parts == {"cpu_a": {"numpy": "2.0"}}
+        row = model_versions.get(upgraded, "default", "digits", 2).row
+        assert (row.job_id, row.imported, b"".join(blobs.read(upgraded, row.blob_id))) == (None, {"format": "safetensors"}, b"imported")
+
+    def test_has_no_cross_validation_and_no_job_of_one(self, upgraded):
+        assert cross_validations.page(upgraded, "default", limit=10) == []
+        assert {detail.job.cross_validation_id for detail in jobs.page(upgraded, "default", limit=10)} == {None}
 
     def test_remembers_what_was_asked_with_a_key(self, upgraded):
         again = idempotency.earlier(upgraded, "default", Once("/v1/jobs", "done", "sha256:body"))

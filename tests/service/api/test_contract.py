@@ -28,6 +28,7 @@ JSON = "application/json"
 ODD_BODIES = [b"", b"{", b"[1, 2]", b"null", b'"text"', b'{"x": NaN}', b"\xff\xfe{}", b"[" * 50_000 + b"]" * 50_000]
 # The state of the job that an operation is about; of all others it has succeeded.
 WANTED = {"cancel_job": "queued", "stop_job": "queued", "pause_job": "queued", "resume_job": "paused", "act_on_jobs": "queued"}
+WANTED |= {"cancel_cross_validation": "queued"}
 WANTED |= {"get_predictions": "predict", "get_explanation": "explain"}
 # Or the state of the upload in parts: a dataset is made of a complete one.
 WANTED |= {"create_dataset": "uploaded"}
@@ -95,6 +96,11 @@ def things(service: Service, state: str, number: int) -> dict[str, str]:
         service.api.delete(f"/v1/webhooks/{earlier['id']}")
     webhook = service.api.post("/v1/webhooks", json={"url": "https://93.184.215.14/"}).json["id"]  # no name has to be looked up
     told = {"webhook_id": webhook, "delivery_id": service.api.post(f"/v1/webhooks/{webhook}/test").json["id"]}
+    folds = {**examples.CROSS_VALIDATIONS["folds"][1], "dataset": dataset, "epochs": 2}
+    told["cross_validation_id"] = service.api.post("/v1/cross_validations", json=folds).json["id"]
+    if state == "succeeded":
+        while not service.api.get(f"/v1/cross_validations/{told['cross_validation_id']}").json["terminal"]:
+            service.work()
     told["upload_id"] = upload(service, number, complete=state == "uploaded")
     return {"job_id": job, "other_job_id": other, "dataset_id": dataset, "key_id": key, "tenant_id": "default", **model, **told}
 

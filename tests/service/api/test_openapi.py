@@ -52,6 +52,11 @@ OPERATIONS = {
     "pause_job",
     "preflight_job",
     "compare_jobs",
+    "create_cross_validation",
+    "list_cross_validations",
+    "get_cross_validation",
+    "cancel_cross_validation",
+    "delete_cross_validation",
     "resume_job",
     "get_job_history",
     "list_job_metrics",
@@ -202,6 +207,7 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
             "webhook_id": webhook,
             "delivery_id": "",
             "upload_id": begun,
+            "cross_validation_id": "",
             **model,
         }
         address = path.format(**ids)
@@ -224,6 +230,7 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
         + len(resumable.CREATE)
         + 1  # a part
         + 2 * len(examples.JOBS)
+        + len(examples.CROSS_VALIDATIONS)
         + len(examples.NETWORKS)
         + 2 * (len(predict.EXAMPLES) + 1)  # of jobs and of models; the one is CSV
         + 2 * len(predictions.EXAMPLES)  # of jobs and of models

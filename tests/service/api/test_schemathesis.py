@@ -31,7 +31,7 @@ def address(service: Service) -> Iterator[str]:
 
 @pytest.fixture
 def ids(service: Service) -> dict[str, str]:
-    """Things to ask for: a job with weights, its dataset and its model, and a dataset, job and model that may be lost."""
+    """Things to ask for: a job with weights, its dataset and its model, folds, and a dataset, job, model and folds that may be lost."""
     job = service.job(epochs=3)
     while service.api.get(f"/v1/jobs/{job}").json["state"] != "succeeded":  # compiling may take longer than a turn
         service.work()
@@ -40,7 +40,10 @@ def ids(service: Service) -> dict[str, str]:
     model_of(service, job, "spare")
     service.api.delete("/v1/models/spare/aliases/production", headers={"If-Match": "*"})
     upload = service.api.post("/v1/uploads", json={"bytes": 1000}).json["id"]
-    return {"UPLOAD_ID": upload, "JOB_ID": job, "DATASET_ID": service.dataset(), "SPARE_DATASET_ID": spare, "SPARE_JOB_ID": service.job()}
+    found = {"UPLOAD_ID": upload, "JOB_ID": job, "DATASET_ID": service.dataset(), "SPARE_DATASET_ID": spare, "SPARE_JOB_ID": service.job()}
+    for name in ("CROSS_VALIDATION_ID", "SPARE_CROSS_VALIDATION_ID"):
+        found[name] = service.api.post("/v1/cross_validations", json={**service.spec(), "folds": 2}).json["id"]
+    return found
 
 
 def run(address: str, ids: dict[str, str], *arguments: str) -> None:
