@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from service.store import events, queue_order, quotas
 from service.store.database import Store
@@ -174,6 +175,7 @@ _CHARGE = (
         **quotas.charge(_MORE_SECONDS, _TODAY),
     )
 )
+_ADD_METRICS = {True: sqlite.insert(JobMetric).on_conflict_do_nothing(), False: postgresql.insert(JobMetric).on_conflict_do_nothing()}
 _ADD_SNAPSHOT, _ADD_FILE, _ADD_ASSESSMENT = sa.insert(Snapshot), sa.insert(JobFile), sa.insert(JobAssessment)
 
 
@@ -379,7 +381,7 @@ def _moved(progress: Progress) -> dict[str, Any]:
 def _write_metrics(store: Store, connection: sa.Connection, job_id: str, metrics: Sequence[Metric], now: float) -> None:
     if metrics:
         rows = [{"job_id": job_id, "step": m.step, "epoch": m.epoch, "at": now, "values": dict(m.values)} for m in metrics]
-        connection.execute(store.insert(JobMetric).on_conflict_do_nothing(), rows)
+        connection.execute(_ADD_METRICS[store.is_sqlite], rows)
 
 
 def _charge(connection: sa.Connection, tenant_id: str, seconds: float, now: float) -> None:
