@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -114,12 +115,15 @@ def spec_digest(spec: ResolvedSpec, training_rows: int, validation_rows: int) ->
 def _without_defaults(part: Any) -> Any:
     """A part of a spec as JSON: its type, and the fields that differ from their defaults."""
     if isinstance(part, Definition):
-        fields = type(part).model_fields
-        kept = [
-            name for name, field in fields.items() if name == "type" or getattr(part, name) != field.get_default(call_default_factory=True)
-        ]
+        kept = [name for name, default in _defaults(type(part)).items() if name == "type" or getattr(part, name) != default]
         return {name: _without_defaults(getattr(part, name)) for name in kept}
     return [_without_defaults(each) for each in part] if isinstance(part, list) else part
+
+
+@cache
+def _defaults(kind: type[Definition]) -> dict[str, Any]:
+    """What every field holds that nothing is said of. To be compared with, never changed."""
+    return {name: field.get_default(call_default_factory=True) for name, field in kind.model_fields.items()}
 
 
 def _canonical(content: Any) -> bytes:

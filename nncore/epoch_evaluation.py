@@ -25,18 +25,23 @@ class EpochEvaluation:
     """One evaluation after the other, each with the parameters that the machine has at its start."""
 
     def __init__(self, machine: Machine, rows: Rows, spec: ResolvedSpec, data: TrainingData) -> None:
-        self._machine, self._rows, self._metrics = machine, rows, spec.metrics or ()
+        self._machine, self._rows = machine, rows
+        self._metrics = {str(name): METRICS[name] for name in spec.metrics or () if name in METRICS}
+        self._tables = {str(name): TABLES[name] for name in spec.metrics or () if name in TABLES}
         self.held_out = len(data.validation_rows) > 0
         wanted = data.validation_rows if self.held_out else data.training_rows
-        self._order = np.ascontiguousarray(wanted if self.held_out or self._metrics else wanted[:0], dtype=np.int64)
-        kept = len(self._order) if self._metrics else 0
+        judges = bool(self._metrics or self._tables)
+        self._order = np.ascontiguousarray(wanted if self.held_out or judges else wanted[:0], dtype=np.int64)
+        kept = len(self._order) if judges else 0
         self._outputs = np.empty((kept, machine.program.evaluation.outputs.size), machine.dtype)
         expected = rows.labels if spec.loss.compares_with == "labels" else rows.targets
-        self._expected = expected[self._order[:kept]]
+        expected = expected[self._order[:kept]]
         ignored = getattr(spec.loss, "ignore_index", None)
-        self._counted = slice(None) if ignored is None else self._expected != ignored
+        self._counted = slice(None) if ignored is None else expected != ignored
+        self._expected = expected[self._counted]
         self._rows_per_call = machine.program.block_rows
         self._scaling = fitted_target(data.target_preprocessing)
+        self._expected_in_its_unit = self._expected if self._scaling is None else self._scaling.undone(self._expected)
         self._sums = np.zeros(SUMS)
         self._done = 0
 
@@ -69,12 +74,16 @@ class EpochEvaluation:
 
     def metrics(self) -> dict[str, float]:
         """The metrics that were asked for, as far as they are a number; of targets in their own unit."""
-        outputs, expected = self._outputs[self._counted], self._expected[self._counted]
+        if not self._metrics:
+            return {}
+        outputs = self._outputs[self._counted]
         if self._scaling is not None:
-            outputs, expected = self._scaling.undone(outputs), self._scaling.undone(expected)
-        return {name: metric.compute(outputs, expected) for name in self._metrics if (metric := METRICS.get(name))}
+            outputs = self._scaling.undone(outputs)
+        return {name: metric.compute(outputs, self._expected_in_its_unit) for name, metric in self._metrics.items()}
 
     def tables(self) -> dict[str, Any]:
         """Those that are more, as JSON."""
-        outputs, expected = self._outputs[self._counted], self._expected[self._counted]
-        return {name: table.compute(outputs, expected) for name in self._metrics if (table := TABLES.get(name))}
+        if not self._tables:
+            return {}
+        outputs = self._outputs[self._counted]
+        return {name: table.compute(outputs, self._expected) for name, table in self._tables.items()}

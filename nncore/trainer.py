@@ -23,7 +23,7 @@ from nncore.optimizers import LBFGS
 from nncore.report import Best, Report
 from nncore.schedules import Plateau, ReduceOnPlateau
 from nncore.step_reports import StepReports
-from nncore.streams import generator_state, set_generator_state, stream
+from nncore.streams import set_generator_state, state_words, stream
 
 if TYPE_CHECKING:
     from nncore.data import TrainingData
@@ -70,10 +70,11 @@ class Trainer:
         self._epoch, self._sums = 0, np.zeros(SUMS)
         self._step_reports = StepReports(spec.report_every_steps)
         self._shuffle = stream(spec.seed, "shuffle")
-        self._shuffle_state = generator_state(self._shuffle)  # as it was before the present order was drawn
+        self._shuffle_state = self._shuffle.bit_generator.state  # as it was before the present order was drawn
         self._order: np.ndarray | None = None  # of the training rows, in the present epoch
         self._scalars, self._rates, self._scalars_from = np.empty((0, 1)), np.empty(0), -1
         self._plateau = Plateau()  # stands still under every schedule but reduce_on_plateau
+        self._follows_plateau = isinstance(spec.optimizer.schedule, ReduceOnPlateau)
         self._steps_per_call, self._seconds = 1, 0.0
         self._last: Report | None = None
         self._best: Report | None = None
@@ -173,16 +174,16 @@ class Trainer:
         started = now = time.perf_counter()
         if self.spec.max_seconds is not None:
             call_seconds = min(call_seconds, self.spec.max_seconds - self._seconds)
-        left = call_seconds
-        while not self._all_steps_done():
+        left, step, epoch_ends_at = call_seconds, self.step, (self._epoch + 1) * self._steps_per_epoch
+        while step != epoch_ends_at:
             done = self._run_steps()
-            before, now = now, time.perf_counter()
+            before, now, step = now, time.perf_counter(), self.step
             left = call_seconds - (now - started)
-            if left <= 0 or self._step_reports.due(self.step):
+            if left <= 0 or self._step_reports.due(step):
                 break
             fitting = int(left * done / max(now - before, 1e-9))
             self._steps_per_call = max(1, min(fitting, self._steps_per_call * 8))
-        ended = self._all_steps_done() and self._evaluate(left)
+        ended = step == epoch_ends_at and self._evaluate(left)
         self._seconds += time.perf_counter() - started
         if ended:
             return self._end_epoch()
@@ -290,7 +291,7 @@ class Trainer:
 
     def _follow_plateau(self, judged: float) -> None:
         schedule = self.spec.optimizer.schedule
-        if isinstance(schedule, ReduceOnPlateau):
+        if self._follows_plateau and isinstance(schedule, ReduceOnPlateau):  # pydantic's isinstance takes a microsecond
             before, self._plateau = self._plateau, schedule.after_epoch(self._plateau, judged, growing=self.spec.optimizer.maximize)
             if self._plateau.factor != before.factor:
                 self._scalars_from = -1
@@ -298,7 +299,7 @@ class Trainer:
     def _begin_epoch(self) -> None:
         self._sums[:] = 0
         self._evaluation.restart()
-        self._order, self._shuffle_state = None, generator_state(self._shuffle)
+        self._order, self._shuffle_state = None, self._shuffle.bit_generator.state
 
     # State
 
@@ -327,7 +328,7 @@ class Trainer:
             "parameters": machine.learned.copy(),
             "optimizer": machine.optimizer_state.copy(),
             "position": np.array([self.step, self._epoch], dtype=np.int64),
-            "shuffle": self._shuffle_state.copy(),
+            "shuffle": state_words(self._shuffle_state),
             "sums": self._sums.copy(),
             "spec": self._digest(),
             "about": to_bytes_array(content),

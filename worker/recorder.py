@@ -13,6 +13,8 @@ from service.store.claims import Metric, Progress
 
 MOST_METRICS = 2000  # rows of epochs of a job; with more epochs, every n-th is kept, and the last
 FLUSH_SECONDS = 0.5
+OF_AN_EPOCH = ("loss", "validation_loss", "metrics", "tables", "learning_rate")  # what the job shows of the last epoch that ended
+OF_THE_WAY = ("loss", "learning_rate")  # and of the last report
 RATES = 32  # of the last writes, from which it is told how long the rest may take
 
 
@@ -38,7 +40,9 @@ class Recorder:
     def __init__(self, work: Counted, most_metrics: int = MOST_METRICS) -> None:
         self._work = work
         self._every_epochs = math.ceil(work.epochs / most_metrics)
-        self._waiting: list[Metric] = []
+        self._waiting: list[Report] = []
+        self._latest: Report | None = None
+        self._ended: Report | None = None  # the latest of an epoch's end
         self._values: dict[str, Any] = {}
         self._rates: deque[float] = deque(maxlen=RATES)
         self._step = work.step
@@ -46,13 +50,14 @@ class Recorder:
 
     def add(self, report: Report) -> None:
         """Keep what the report says of its epoch, and how far the job is."""
-        values = reported(report)
-        news = ("loss", "validation_loss", "metrics", "tables", "learning_rate") if report.epoch_ended else ("loss", "learning_rate")
-        self._values |= {name: values[name] for name in news}
-        kept = report.epoch_ended and (report.epoch % self._every_epochs == 0 or self._work.finished)
+        self._latest = report
+        if report.epoch_ended:
+            self._ended = report
+            kept = report.epoch % self._every_epochs == 0 or self._work.finished
+        else:
+            kept = False
         if kept or report.recent_loss is not None:
-            told = {name: value for name, value in values.items() if name != "tables"}  # the job and its snapshots tell those
-            self._waiting.append(Metric(report.step, report.epoch, told))
+            self._waiting.append(report)
 
     @property
     def due(self) -> bool:
@@ -61,13 +66,17 @@ class Recorder:
 
     def waiting(self) -> tuple[Progress, list[Metric]]:
         """What is to be written now. Once it is, call `written`."""
+        for report, news in ((self._ended, OF_AN_EPOCH), (self._latest, OF_THE_WAY)):
+            if report is not None:
+                values = reported(report)
+                self._values |= {name: values[name] for name in news}
         self._read_at, steps = time.monotonic(), self._work.step - self._step
         seconds = self._read_at - self._since
         if steps and seconds > 0:
             self._values["steps_per_second"] = round(steps / seconds, 3)
             rates = sorted([*self._rates, steps / seconds])
             self._values["median_rate"], self._values["slow_rate"] = (round(rates[len(rates) // part], 6) for part in (2, 10))
-        return Progress(self._work.step, self._work.epoch, dict(self._values), seconds), list(self._waiting)
+        return Progress(self._work.step, self._work.epoch, dict(self._values), seconds), [_metric(report) for report in self._waiting]
 
     def written(self) -> None:
         """The next write speaks of what comes after the last `waiting`."""
@@ -80,6 +89,11 @@ class Recorder:
     def resume(self) -> None:
         """Start the clock again: the trainer was put aside since the last write."""
         self._since, self._step = time.monotonic(), self._work.step
+
+
+def _metric(report: Report) -> Metric:
+    told = {name: value for name, value in reported(report).items() if name != "tables"}  # the job and its snapshots tell those
+    return Metric(report.step, report.epoch, told)
 
 
 def reported(found: Report | Snapshot) -> dict[str, Any]:

@@ -172,10 +172,8 @@ class Slice:
 
     def _go_on(self, work: Work) -> Outcome | None:
         """Work until the job is done, or what was asked of it is known, or it is time to leave (None)."""
-        for report in work.run(self._settings.call_seconds):
+        for _ in work.run(self._settings.call_seconds):
             self._lease.moved()
-            if report is not None:
-                work.recorder.add(report)
             if not self._lease.held:
                 raise LostClaim(self._claim.job_id)
             if work.finished:

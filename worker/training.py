@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +15,6 @@ from nncore.auto import AUTO
 from nncore.checkpoint import Snapshot
 from nncore.data import Fitted, TrainingData
 from nncore.errors import CheckpointMismatch, InvalidFile
-from nncore.report import Report
 from nncore.scoring import Scorer
 from nncore.spec import ResolvedSpec
 from nncore.spec.reports import most_reports
@@ -51,8 +51,15 @@ class Training(Work):
     def finished(self) -> bool:
         return self.trainer.finished
 
-    def run(self, seconds: float) -> Iterator[Report | None]:
-        return self.trainer.run(seconds)
+    def run(self, seconds: float) -> Iterator[None]:
+        """Many epochs of a small job go by between two looks up, a few looks up between two epochs of a large one."""
+        began_at = time.monotonic()
+        for report in self.trainer.run(seconds):
+            self.recorder.add(report)
+            if time.monotonic() - began_at >= seconds / 2:  # else the next call might make it nearly twice as long
+                yield
+                began_at = time.monotonic()
+        yield
 
     def state(self) -> bytes:
         return checkpoint.encode(self.trainer.state())
@@ -63,14 +70,15 @@ class Training(Work):
     def left(self, write: Write, between: Callable[[], object]) -> Left:
         """The best and the last parameters, one snapshot where both are of the same step; and what the best are worth."""
         state = self.trainer.state()
-        best, last = (checkpoint.artifact_from(self.trainer.spec, state, which) for which in ("best", "last"))
+        best = checkpoint.artifact_from(self.trainer.spec, state, "best")
         more, assessment = self._tested(best, between), self._assessed(best, between)
         if assessment is not None:
             loud = [finding for finding in assessment.findings if finding.severity != "info"]
             more["findings"] = [{"code": each.code, "severity": each.severity, "message": each.message} for each in loud]
         told = None if assessment is None else asdict(assessment)
-        if best.step == last.step:
+        if best.step == self.step:
             return Left([_written(best, more, write, is_best=True, is_last=True)], assessment=told)
+        last = checkpoint.artifact_from(self.trainer.spec, state, "last")
         snapshots = [_written(best, more, write, is_best=True, is_last=False), _written(last, {}, write, is_best=False, is_last=True)]
         return Left(snapshots, assessment=told)
 

@@ -6,15 +6,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nncore.machine.kernels import Kernel
 from service.settings import Settings
 from service.store.claims import NewFile, NewSnapshot
 from worker.recorder import Recorder
-
-if TYPE_CHECKING:
-    from nncore.report import Report
 
 Compile = Callable[[str, Iterable[Kernel]], None]
 """Makes kernels ready for a dtype, however long that takes."""
@@ -68,8 +65,8 @@ class Work(ABC):
         """Whether all is done."""
 
     @abstractmethod
-    def run(self, seconds: float) -> Iterator[Report | None]:
-        """Go on until all is done, an item about every so many seconds."""
+    def run(self, seconds: float) -> Iterator[None]:
+        """Go on until all is done, to be looked up from about every so many seconds. What there is to report goes to the recorder."""
 
     @abstractmethod
     def state(self) -> bytes:

@@ -15,6 +15,7 @@ from service.api.streams import Streams
 MAX_WAIT_SECONDS = 60
 LEAST_PAUSE_SECONDS = 0.01
 MOST_PAUSE_SECONDS = 0.25
+PAUSE_GROWTH = 1.15  # so a change is seen late by a sixth of the time waited for it at the most
 WAIT = re.compile(r'wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?:;.*)?', re.IGNORECASE)
 
 IF_NONE_MATCH = header_parameter("If-None-Match", "The `ETag` of the answer you have; 304 when there is nothing newer.")
@@ -59,4 +60,4 @@ def until_changed(streams: Streams, read: Read, tag: str, seconds: float) -> tup
             left = ends_at - time.monotonic()
             if found[1] != tag or left <= 0 or streams.wait(min(pause, left)):
                 return found
-            pause = min(pause * 1.3, MOST_PAUSE_SECONDS)
+            pause = min(pause * PAUSE_GROWTH, MOST_PAUSE_SECONDS)

@@ -17,6 +17,7 @@ from service.store.models import BlobChunk, Checkpoint, Dataset, JobFile, ModelV
 CHUNK_BYTES = 2 << 20
 REMOVED_CHUNKS = 16  # deleted in one transaction
 ORPHAN_SECONDS = 3600.0  # a blob that nothing names after this long never will be
+_ADD_CHUNK = sa.insert(BlobChunk)
 NAMING = (Dataset, Checkpoint, Snapshot, JobFile, ModelVersion)  # whose rows name a blob and its digest
 
 
@@ -30,8 +31,8 @@ def write(store: Store, pieces: Iterable[bytes], between: Callable[[], object] =
     try:
         for seq, chunk in enumerate(_chunks(pieces)):
             between()
-            with store.write() as session:
-                session.add(BlobChunk(blob_id=blob_id, seq=seq, data=chunk, created_at=store.now(session)))
+            with store.write_rows() as connection:
+                connection.execute(_ADD_CHUNK, {"blob_id": blob_id, "seq": seq, "data": chunk, "created_at": store.now(connection)})
     except BaseException:
         with suppress(StoreError):
             remove(store, [blob_id])

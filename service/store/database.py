@@ -6,13 +6,16 @@ cannot change before it writes; on Postgres rows are changed by compare-and-set 
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,8 +25,12 @@ from service.store.clock import boot_id, since_boot
 from service.store.errors import StorageFull, StoreBusy
 from service.store.models import Installation
 
+BUSY_SECONDS = 10.0  # how long a transaction of SQLite waits for others
+# A writer looks so often whether another process has ended its transaction, later less often. SQLite's own wait sleeps for 1, 2, 5, 10,
+# 15, 20 and then 25 ms at a time, while a transaction takes 1 or 2: most of the time nobody would write.
+FIRST_NAP_SECONDS, LONGEST_NAP_SECONDS = 0.0003, 0.005
 SQLITE_PRAGMAS = (
-    "PRAGMA busy_timeout = 10000",
+    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -55,13 +62,14 @@ class Store:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._clock = clock
         self._clock_offset: float | None = None
+        self._writers = threading.Lock()  # on SQLite: the threads of a process wait here for each other
         if self.is_sqlite:
-            self.engine = sa.create_engine(self.url, pool_size=32, max_overflow=32, pool_timeout=10)
+            self.engine = sa.create_engine(self.url, pool_size=32, max_overflow=32, pool_timeout=10, **JSON_BY)
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         else:
             self.engine = sa.create_engine(
-                self.url, pool_size=16, max_overflow=16, pool_timeout=10, pool_pre_ping=True, connect_args=POSTGRES_ARGUMENTS
+                self.url, pool_size=16, max_overflow=16, pool_timeout=10, pool_pre_ping=True, connect_args=POSTGRES_ARGUMENTS, **JSON_BY
             )
         self._writer = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
@@ -86,7 +94,7 @@ class Store:
         """
         with _translated():
             self._settle_clock()
-            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            with self._turn(), Session(self._writer, expire_on_commit=False) as session, session.begin():
                 yield session
 
     @contextmanager
@@ -94,8 +102,21 @@ class Store:
         """As `write`, with plain rows."""
         with _translated():
             self._settle_clock()
-            with self._writer.connect() as connection, connection.begin():
+            with self._turn(), self._writer.connect() as connection, connection.begin():
                 yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """On SQLite, one writer of this process at a time: the next begins at once, not when it has slept long enough."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writers.acquire(timeout=BUSY_SECONDS):
+            raise StoreBusy("The database is locked.")
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     def now(self, session: Session | sa.Connection) -> float:
         """Seconds since 1970 by the store's clock."""
@@ -181,7 +202,45 @@ def _has_floor(connection: sqlite3.Connection) -> bool:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+    """Begin, on the driver's connection: SQLAlchemy takes longer to send this than SQLite to do it."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    begin = connection.get_execution_options().get("begin", "BEGIN")
+    if begin == "BEGIN":  # nobody has to be waited for
+        driver.execute(begin)
+        return
+    gives_up_at, nap_seconds = time.monotonic() + BUSY_SECONDS, FIRST_NAP_SECONDS
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                driver.execute(begin)
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > gives_up_at:
+                    raise exc.OperationalError(begin, None, error) from error
+            time.sleep(nap_seconds)
+            nap_seconds = min(2 * nap_seconds, LONGEST_NAP_SECONDS)
+    finally:
+        driver.execute(SQLITE_PRAGMAS[0])
+
+
+def to_json(content: Any) -> str:
+    """orjson writes metrics five times as fast as json; what it refuses (names that are no texts), json takes."""
+    try:
+        return orjson.dumps(content).decode()
+    except TypeError:
+        return json.dumps(content)
+
+
+def _from_json(text: str | bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # NaN, which json once wrote
+        return json.loads(text)
+
+
+JSON_BY: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": _from_json}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 
-from service.store import blobs, checkpoints, claims, jobs
+from service.store import blobs, checkpoints, claims, database, jobs
 from service.store.database import Store
 from service.store.errors import LostClaim, StorageFull, StoreBusy
 from service.store.models import Installation, Job, Tenant
@@ -105,6 +105,20 @@ class TestSqlite:
         assert woken_at(store) == 5.0
         locker.close()
 
+    def test_writers_of_one_process_do_not_sleep_for_each_other(self, store, monkeypatch):
+        """The next begins when the last has ended, however long SQLite would let it sleep."""
+        naps = []
+        monkeypatch.setattr(database.time, "sleep", naps.append)
+        threads = [threading.Thread(target=set_woken_at, args=(store, float(at))) for at in range(8)]
+        with store.write():
+            for thread in threads:
+                thread.start()
+        for thread in threads:
+            thread.join(10)
+
+        assert not naps
+        assert woken_at(store) in range(8)
+
     def test_a_new_file_that_another_is_writing_to_is_waited_for(self, tmp_path):
         with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -117,8 +131,8 @@ class TestSqlite:
             opened.close()
             ending.join()
 
-    def test_a_longer_lock_is_told_as_busy_and_reads_go_on(self, store, sqlite_url):
-        sa.event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 200"))
+    def test_a_longer_lock_is_told_as_busy_and_reads_go_on(self, store, sqlite_url, monkeypatch):
+        monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
         locker = sqlite3.connect(sa.make_url(sqlite_url).database)
         locker.execute("BEGIN IMMEDIATE")
 
@@ -284,3 +298,15 @@ def test_a_job_survives_a_full_disk_in_its_checkpoint(scene, monkeypatch):
     assert claims.renew(scene.store, claim, 30) == "running"
     with scene.store.read() as session:
         assert session.scalars(sa.select(Job.losses)).one() == 0
+
+
+class TestJSON:
+    """What a JSON column holds comes back as it was, whatever wrote it."""
+
+    @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, True, "\u00fc"]}, {"seed": 2**63 - 1}, {"rate": 5e-324}])
+    def test_comes_back_as_it_was(self, store, scene, value):
+        job_id = scene.job()
+        with store.write() as session:
+            session.execute(sa.update(Job).where(Job.id == job_id).values(tags=value))
+        with store.read() as session:
+            assert session.scalar(sa.select(Job.tags).where(Job.id == job_id)) == value
