@@ -4,8 +4,8 @@ conv1d takes items (channels, length), conv2d (channels, height, width). W has t
 (filters,), as in torch.nn.Conv1d and Conv2d ("convolution" is cross-correlation there, too, and here). With `groups`, the channels and the
 filters are cut into as many parts, and each filter sees only its part. Initial parameters are uniform in +-1/sqrt(numbers in a window).
 
-The windows of a few items at a time are copied side by side into columns (im2col), so that one matrix product does the work; they are so
-few that the columns stay in the cache (columns of a whole batch were 1.4 times slower, and took most of the memory).
+The windows of some rows of some items are copied side by side into columns (im2col, see columns.py), so that one matrix product does the
+work; they are so few that the columns stay in the cache (columns of a whole batch were 1.4 times slower, and took most of the memory).
 
 Source: LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 86 (1998); Dumoulin and Visin, arXiv 1603.07285.
 """
@@ -22,14 +22,17 @@ from nncore.activations import ACTIVATION_CODES, ElementwiseName, activate, acti
 from nncore.errors import Fault, InvalidSpec
 from nncore.initialisers import BiasInitialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
+from nncore.layers.columns import gather_columns, turn, turn_back
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
 from nncore.layers.windows import GEOMETRY, Axis, Padding, PerAxis, area_of, axes_of, geometry_of
 from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
 from nncore.machine.plan import NOWHERE, Place, Plan, Value
 
-TILE_NUMBERS = 2**15
-"""Columns of so many numbers at a time: 128 KiB of float32."""
+TILE_NUMBERS = 2**16
+"""Columns of so many numbers at a time: 256 KiB of float32."""
+TURNED = 16
+"""So many items are turned at a time, where a row has fewer windows than that."""
 
 
 class Convolution(Layer):
@@ -91,11 +94,13 @@ class Convolution(Layer):
         if self.activation != "linear":
             plan.module()
         y = plan.value(*shape)
-        tile = max(1, min(plan.rows, TILE_NUMBERS // (area * depth)))
-        padded = x.shape[0] * prod(axis.padded for axis in axes) if any(axis.padded > axis.length for axis in axes) else 0
-        scratch = plan.scratch((depth + filters) * tile * area + filters * depth + 2 * tile * padded)
+        run, rows = axes[-1].outputs, area // axes[-1].outputs
+        tile = max(1, 1 if run >= TURNED else min(plan.rows, TURNED, TILE_NUMBERS // (depth * run)))
+        band = max(1, min(rows, TILE_NUMBERS // (depth * run * tile)))
+        padded = x.shape[0] * prod(axis.padded for axis in axes)
+        scratch = plan.scratch(2 * padded * tile + (depth + filters) * tile * band * run + filters * depth)
         code = ACTIVATION_CODES[self.activation if applied_in_place(self.activation) else "linear"]
-        sizes = (scratch, plan.whole_constant(*geometry_of(x.shape[0], axes)), self.filters, self.groups, tile, code)
+        sizes = (scratch, plan.whole_constant(*geometry_of(x.shape[0], axes)), self.filters, self.groups, tile, band, code)
         plan.forward.append((convolution_forward, x.at, weight.at, bias_at, y.at, *sizes))
         if plan.gradients:
             gradients = (x.at, x.gradient, weight.at, weight.gradient, bias_gradient, y.at, y.gradient)
@@ -117,138 +122,113 @@ class Conv2d(Convolution):
     type: Literal["conv2d"] = "conv2d"
 
 
-@jit
-def _columns(back: bool, x: Array, first: int, columns: Array, g: Array) -> None:
-    """columns[channel, ki, kj, image, i, j] = x[image, first + channel, i stride + ki dilation, j stride + kj dilation].
-
-    x is padded. back: each is added to where it came from instead. Windows without gaps have a loop of their own: only where the compiler
-    sees that no index is negative it copies several numbers at a time.
-    """
-    channels, tall, wide, images, rows, width = columns.shape
-    stride, across, dilation, apart = g[5], g[6], g[7], g[8]
-    dense = (stride == 1) & (across == 1) & (dilation == 1) & (apart == 1)
-    for channel in range(channels):
-        for ki in range(tall):
-            for kj in range(wide):
-                for image in range(images if dense else 0):
-                    for i in range(rows):
-                        for j in range(width if back else 0):
-                            x[image, first + channel, i + ki, j + kj] += columns[channel, ki, kj, image, i, j]
-                        for j in range(0 if back else width):
-                            columns[channel, ki, kj, image, i, j] = x[image, first + channel, i + ki, j + kj]
-                for image in range(0 if dense else images):
-                    for i in range(rows):
-                        down, right = i * stride + ki * dilation, kj * apart
-                        for j in range(width if back else 0):
-                            x[image, first + channel, down, j * across + right] += columns[channel, ki, kj, image, i, j]
-                        for j in range(0 if back else width):
-                            columns[channel, ki, kj, image, i, j] = x[image, first + channel, down, j * across + right]
-
-
-@jit
-def _pad(x: Array, padded: Array, top: int, left: int) -> None:
-    """padded (planes, height, length) = x (planes, ...) with zeros around it."""
-    planes, height, length = x.shape
-    padded[:] = padded.dtype.type(0)
-    for plane in range(planes):
-        for i in range(height):
-            for j in range(length):
-                padded[plane, i + top, j + left] = x[plane, i, j]
-
-
 @kernel
 def convolution_forward(op: Op, arena: Array, integers: Array) -> None:
-    """y = activation(W * x + b), a tile of items at a time, group by group."""
-    x_at, weight_at, bias_at, y_at, scratch_at, geometry_at, filters, groups, tile, code = op[:10]
+    """y = activation(W * x + b): a tile of items at a time, group by group, a band of rows of windows at a time."""
+    x_at, weight_at, bias_at, y_at, scratch_at, geometry_at, filters, groups, tile, band, code = op[:11]
     g = view(integers, geometry_at, GEOMETRY)
-    channels, height, length, tall, wide, rows, width = g[0], g[1], g[2], g[3], g[4], g[11], g[12]
-    area, inner, outer, item = rows * width, channels // groups, filters // groups, channels * height * length
-    depth, items, high, long = inner * tall * wide, integers[ROWS], g[13], g[14]
-    padding = (high > height) | (long > length)
-    padded_at = scratch_at + (depth + outer) * tile * area + outer * depth
+    channels, height, length, tall, wide, rows, width, high, long = g[0], g[1], g[2], g[3], g[4], g[11], g[12], g[13], g[14]
+    area, inner, outer, items = rows * width, channels // groups, filters // groups, integers[ROWS]
+    depth, item, padded = inner * tall * wide, channels * height * length, channels * high * long
+    columns_at = scratch_at + padded * tile
+    product_at = columns_at + depth * band * width * tile
     for first in range(0, items, tile):
         images = min(tile, items - first)
-        if padding:
-            planes = images * channels
-            _pad(view(arena, x_at + first * item, planes, height, length), view(arena, padded_at, planes, high, long), g[9], g[10])
-        x = view(arena, padded_at if padding else x_at + first * item, images, channels, high, long)
+        plain = (images == 1) & (padded == item)
+        at, direct = x_at + first * item if plain else scratch_at, (images == 1) & (band == rows)
+        if not plain:
+            _turn_tile(False, arena, x_at + first * item, scratch_at, images, g)
         y = view(arena, y_at + first * filters * area, images, filters, area)
-        product_at = y_at + first * filters * area if images == 1 else scratch_at + depth * images * area
         for group in range(groups):
-            _columns(False, x, group * inner, view(arena, scratch_at, inner, tall, wide, images, rows, width), g)
             weight = view(arena, weight_at + group * outer * depth, outer, depth)
-            if images == 1:
-                product_at = y_at + (first * filters + group * outer) * area
-            np.dot(weight, view(arena, scratch_at, depth, images * area), view(arena, product_at, outer, images * area))
-            product = view(arena, product_at, outer, images, area)
-            for channel in range(outer if images > 1 else 0):
-                for image in range(images):
-                    for j in range(area):
-                        y[image, group * outer + channel, j] = product[channel, image, j]
-        if bias_at >= 0:
-            bias = view(arena, bias_at, filters)
-            for image in range(images):
-                for channel in range(filters):
-                    b = bias[channel]
-                    for j in range(area):
-                        y[image, channel, j] += b
-        activate(code, y.reshape(images * filters, area))
+            for above in range(0, rows, band):
+                few = min(band, rows - above)
+                places = few * width
+                windows = view(arena, columns_at, inner, tall, wide, few, width, images)
+                gather_columns(False, view(arena, at, padded * images), group * inner, above, windows, g)
+                to = y_at + (first * filters + group * outer) * area if direct else product_at
+                product = view(arena, to, outer, places * images)
+                np.dot(weight, view(arena, columns_at, depth, places * images), product)
+                if bias_at >= 0:
+                    bias = view(arena, bias_at + group * outer, outer)
+                    for channel in range(outer):
+                        b = bias[channel]
+                        for j in range(places * images):
+                            product[channel, j] += b
+                activate(code, product)
+                spread = view(arena, to, outer, places, images)
+                for channel in range(0 if direct else outer):
+                    for image in range(images):
+                        for j in range(places):
+                            y[image, group * outer + channel, above * width + j] = spread[channel, j, image]
 
 
 @kernel
 def convolution_backward(op: Op, arena: Array, integers: Array) -> None:
     """Overwrites the gradient of y with that of the pre-activations; then dW, db and (where wanted) dx."""
-    x_at, dx_at, weight_at, dweight_at, dbias_at, y_at, dy_at, scratch_at, geometry_at, filters, groups, tile, code = op[:13]
+    x_at, dx_at, weight_at, dweight_at, dbias_at, y_at, dy_at, scratch_at, geometry_at, filters, groups, tile, band, code = op[:14]
     g = view(integers, geometry_at, GEOMETRY)
-    channels, height, length, tall, wide, rows, width = g[0], g[1], g[2], g[3], g[4], g[11], g[12]
-    area, inner, outer, item = rows * width, channels // groups, filters // groups, channels * height * length
-    depth, items, zero, high, long = inner * tall * wide, integers[ROWS], arena.dtype.type(0), g[13], g[14]
-    padding = (high > height) | (long > length)
-    padded_at = scratch_at + (depth + outer) * tile * area + outer * depth
-    dweight = view(arena, dweight_at, filters * depth)
-    dweight[:] = 0
+    channels, height, length, tall, wide, rows, width, high, long = g[0], g[1], g[2], g[3], g[4], g[11], g[12], g[13], g[14]
+    area, inner, outer, items, zero = rows * width, channels // groups, filters // groups, integers[ROWS], arena.dtype.type(0)
+    depth, item, padded = inner * tall * wide, channels * height * length, channels * high * long
+    columns_at = scratch_at + padded * tile
+    delta_at = columns_at + depth * band * width * tile
+    part_at = delta_at + outer * band * width * tile
+    turned_slope_at = part_at + outer * depth
+    view(arena, dweight_at, filters * depth)[:] = zero
     if dbias_at >= 0:
-        view(arena, dbias_at, filters)[:] = 0
+        view(arena, dbias_at, filters)[:] = zero
     for first in range(0, items, tile):
         images = min(tile, items - first)
-        y = view(arena, y_at + first * filters * area, images * filters, area)
-        activate_backward(code, y, view(arena, dy_at + first * filters * area, images * filters, area))
-        dy = view(arena, dy_at + first * filters * area, images, filters, area)
-        if dbias_at >= 0:
-            dbias = view(arena, dbias_at, filters)
-            for channel in range(filters):
-                total = zero
-                for image in range(images):
-                    for j in range(area):
-                        total += dy[image, channel, j]
-                dbias[channel] += total
-        planes = images * channels
-        dx_into = padded_at + tile * channels * high * long if padding else dx_at + first * item
-        if padding:
-            _pad(view(arena, x_at + first * item, planes, height, length), view(arena, padded_at, planes, high, long), g[9], g[10])
+        plain, direct = (images == 1) & (padded == item), (images == 1) & (band == rows)
+        at, slope_at = (x_at + first * item, dx_at + first * item) if plain else (scratch_at, turned_slope_at)
+        dy_here = view(arena, dy_at + first * filters * area, images * filters, area)
+        activate_backward(code, view(arena, y_at + first * filters * area, images * filters, area), dy_here)
+        dy = dy_here.reshape(images, filters, area)
+        if not plain:
+            _turn_tile(False, arena, x_at + first * item, scratch_at, images, g)
         if dx_at >= 0:
-            view(arena, dx_into, planes * high * long)[:] = 0
-        x = view(arena, padded_at if padding else x_at + first * item, images, channels, high, long)
-        columns, spread = view(arena, scratch_at, depth, images * area), view(arena, scratch_at, inner, tall, wide, images, rows, width)
+            view(arena, slope_at, padded * images)[:] = zero
         for group in range(groups):
-            delta_at = dy_at + (first * filters + group * outer) * area if images == 1 else scratch_at + depth * images * area
-            delta, product = view(arena, delta_at, outer, images, area), view(arena, delta_at, outer, images * area)
-            for channel in range(outer if images > 1 else 0):
-                for image in range(images):
-                    for j in range(area):
-                        delta[channel, image, j] = dy[image, group * outer + channel, j]
-            _columns(False, x, group * inner, spread, g)
-            part = view(arena, scratch_at + (depth + outer) * images * area, outer * depth)
-            np.dot(product, columns.T, part.reshape(outer, depth))
-            total_weight = view(arena, dweight_at + group * outer * depth, outer * depth)
-            for j in range(outer * depth):
-                total_weight[j] += part[j]
-            if dx_at >= 0:
-                np.dot(view(arena, weight_at + group * outer * depth, outer, depth).T, product, columns)
-                _columns(True, view(arena, dx_into, images, channels, high, long), group * inner, spread, g)
-        if padding and dx_at >= 0:
-            whole, dx = view(arena, dx_into, planes, high, long), view(arena, dx_at + first * item, planes, height, length)
-            for plane in range(planes):
-                for i in range(height):
-                    for j in range(length):
-                        dx[plane, i, j] = whole[plane, i + g[9], j + g[10]]
+            for above in range(0, rows, band):
+                few = min(band, rows - above)
+                places = few * width
+                delta_here = dy_at + (first * filters + group * outer) * area if direct else delta_at
+                delta, spread = view(arena, delta_here, outer, places * images), view(arena, delta_here, outer, places, images)
+                for channel in range(0 if direct else outer):
+                    for image in range(images):
+                        for j in range(places):
+                            spread[channel, j, image] = dy[image, group * outer + channel, above * width + j]
+                if dbias_at >= 0:
+                    dbias = view(arena, dbias_at + group * outer, outer)
+                    for channel in range(outer):
+                        total = zero
+                        for j in range(places * images):
+                            total += delta[channel, j]
+                        dbias[channel] += total
+                columns = view(arena, columns_at, depth, places * images)
+                windows = view(arena, columns_at, inner, tall, wide, few, width, images)
+                gather_columns(False, view(arena, at, padded * images), group * inner, above, windows, g)
+                part = view(arena, part_at, outer * depth)
+                np.dot(delta, columns.T, part.reshape(outer, depth))
+                dweight = view(arena, dweight_at + group * outer * depth, outer * depth)
+                for j in range(outer * depth):
+                    dweight[j] += part[j]
+                if dx_at >= 0:
+                    np.dot(view(arena, weight_at + group * outer * depth, outer, depth).T, delta, columns)
+                    gather_columns(True, view(arena, slope_at, padded * images), group * inner, above, windows, g)
+        if dx_at >= 0 and not plain:
+            _turn_tile(True, arena, dx_at + first * item, turned_slope_at, images, g)
+
+
+@jit
+def _turn_tile(back: bool, arena: Array, x_at: int, turned_at: int, images: int, g: Array) -> None:
+    """Turn the items of a tile, or turn them back. Without padding a channel is one long row."""
+    channels, height, length, top, left, high, long = g[0], g[1], g[2], g[9], g[10], g[13], g[14]
+    if (high == height) & (long == length):
+        height, length, high, long = 1, height * length, 1, high * long
+    x, turned = view(arena, x_at, images, channels, height, length), view(arena, turned_at, channels, high, long, images)
+    if back:
+        turn_back(turned, x, top, left)
+    else:
+        turn(x, turned, top, left)

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nncore.errors import InvalidSpec
 from nncore.layers import Conv2d, LayerSpec
+from nncore.machine.plan import Layout, Plan, Value
 from nncore.network import NetworkSpec
 from nncore.spec.wording import faults_of
 
@@ -32,16 +33,51 @@ def test_every_output_is_the_weighted_sum_of_its_window(one_step: Any) -> None:
             np.testing.assert_allclose(found[:, :, row, column], np.einsum("ncij,ocij->no", window, weight) + bias, rtol=1e-12)
 
 
-@pytest.mark.parametrize("rows", [1, 7, 40])
-def test_how_items_are_tiled_changes_nothing_but_rounding(rows: int, one_step: Any) -> None:
-    convolution = {"type": "conv2d", "filters": 3, "kernel_size": 3, "padding": "same"}
-    step = one_step([convolution, {"type": "flatten"}], "mean_squared_error", input_shape=(2, 9, 9), rows=rows)
-    plan = step.machine.program
-    assert plan.training.forward[0][9] == min(rows, 2**15 // (81 * 18))
-    one_by_one = one_step([convolution, {"type": "flatten"}], "mean_squared_error", input_shape=(2, 9, 9), rows=1)
-    for item, whole in zip(step.inputs, step.evaluated()[1], strict=True):
-        one_by_one.inputs[:] = item
-        np.testing.assert_allclose(one_by_one.evaluated()[1][0], whole, rtol=1e-12, atol=1e-14)
+CUTS = {
+    "one row of windows": (1, 16),
+    "two items": (10**6, 2),
+    "some rows of two items": (200, 2),
+    "rows of one item": (400, 1),
+    "all": (10**6, 16),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    ("fields", "shape"),
+    [
+        ({"kernel_size": 3, "padding": "same"}, (2, 9, 9)),
+        ({"kernel_size": [3, 2], "groups": 2}, (4, 7, 6)),
+        ({"kernel_size": 2, "stride": [2, 3], "padding": 1, "activation": "tanh"}, (2, 8, 9)),
+        ({"kernel_size": 2, "dilation": 2, "use_bias": False, "groups": 2}, (2, 6, 21)),
+    ],
+)
+def test_how_items_are_tiled_changes_nothing_but_rounding(
+    fields: dict[str, Any], shape: tuple[int, ...], cut: str, one_step: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first convolution gives the second its gradient, so a gradient of inputs is among those compared."""
+    layers = [{"type": "conv2d", "filters": shape[0], "kernel_size": 1}, {"type": "conv2d", "filters": 4} | fields, {"type": "flatten"}]
+    steps = []
+    for rows, numbers, turned in ((5, *CUTS[cut]), (1, 10**6, 16)):
+        monkeypatch.setattr("nncore.layers.convolution.TILE_NUMBERS", numbers)
+        monkeypatch.setattr("nncore.layers.convolution.TURNED", turned)
+        steps.append(one_step(layers, "mean_squared_error", input_shape=shape, rows=rows))
+    whole, one_by_one = steps
+    outputs, slope = whole.evaluated()[1], whole.gradient()
+    slopes = np.zeros_like(slope)
+    for item in range(5):
+        one_by_one.inputs[:], one_by_one.targets[:] = whole.inputs[item], whole.targets[item]
+        np.testing.assert_allclose(one_by_one.evaluated()[1][0], outputs[item], rtol=1e-12, atol=1e-14)
+        slopes += one_by_one.gradient() / 5
+    np.testing.assert_allclose(slopes, slope, rtol=1e-11, atol=1e-13)
+
+
+def test_columns_are_bounded_whatever_the_picture() -> None:
+    """As numbers in scratch beside the turned inputs: three arrays of columns for a picture as a whole would be 70 million."""
+    plan = Plan(Layout(), 32, training=True)
+    x = Value(plan.workspace(3 * 512**2), plan.workspace(3 * 512**2), (3, 512, 512))
+    layer(type="conv2d").lower(plan, x)
+    assert plan.layout.sizes["scratch"] < 2 * 3 * 512**2 + 3 * 2**16
 
 
 @pytest.mark.parametrize(
