@@ -10,6 +10,11 @@ from pydantic_core import PydanticCustomError
 MOST_FIELDS = 200  # of one object; more are refused before each is looked at
 
 
+def shown(**example: Any) -> ConfigDict:
+    """The configuration of a part that shows this one of it in its JSON Schema."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class Definition(BaseModel):
     """A part of a spec. Strict: a number in quotes or a true where a whole number belongs is a fault, not a guess."""
 

@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from nncore.definition import Definition
+from nncore.definition import Definition, shown
 
 
 class Initialiser(Definition):
@@ -35,7 +35,12 @@ class Initialiser(Definition):
 
 
 class Scaled(Initialiser):
-    """As wide as the numbers of inputs and outputs want it, so that signals neither grow nor fade from layer to layer."""
+    """As wide as the numbers of inputs and outputs want it, so that signals neither grow nor fade from layer to layer.
+
+    Variances: glorot 2 / (inputs + outputs), he 2 / inputs, lecun 1 / inputs.
+    """
+
+    model_config = shown(type="he_normal")
 
     type: Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"]
 
@@ -51,8 +56,10 @@ class Scaled(Initialiser):
 class Orthogonal(Initialiser):
     """Rows (or columns) at right angles, each of the length `gain`."""
 
+    model_config = shown(type="orthogonal")
+
     type: Literal["orthogonal"] = "orthogonal"
-    gain: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    gain: Annotated[float, Field(gt=0, le=1e6, description="The length of every row (or column).")] = 1.0
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         rows, columns = shape[0], prod(shape[1:])
@@ -62,10 +69,12 @@ class Orthogonal(Initialiser):
 
 
 class Normal(Initialiser):
-    """A bell around 0."""
+    """Normally distributed around 0."""
+
+    model_config = shown(type="normal", deviation=0.1)
 
     type: Literal["normal"] = "normal"
-    deviation: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    deviation: Annotated[float, Field(gt=0, le=1e6, description="The standard deviation.")] = 1.0
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return generator.normal(0.0, self.deviation, shape)
@@ -73,6 +82,8 @@ class Normal(Initialiser):
 
 class Zeros(Initialiser):
     """Nothing. For biases: units whose weights are all equal learn the same."""
+
+    model_config = shown(type="zeros")
 
     type: Literal["zeros"] = "zeros"
 
@@ -83,8 +94,10 @@ class Zeros(Initialiser):
 class Constant(Initialiser):
     """One number everywhere."""
 
+    model_config = shown(type="constant", value=0.1)
+
     type: Literal["constant"] = "constant"
-    value: Annotated[float, Field(ge=-1e6, le=1e6)]
+    value: Annotated[float, Field(ge=-1e6, le=1e6, description="That number.")]
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return np.full(shape, self.value)

@@ -28,7 +28,11 @@ class ParameterInfo(NamedTuple):
 class NetworkSpec(Definition):
     """Layers, first to last. Parameters are laid out and named as in the torch.nn.Sequential of the same layers."""
 
-    layers: Annotated[list[LayerSpec], Field(min_length=1, max_length=MOST_LAYERS), BeforeValidator(bounded)]
+    layers: Annotated[
+        list[LayerSpec],
+        Field(min_length=1, max_length=MOST_LAYERS, description="Each takes what the one before it gives."),
+        BeforeValidator(bounded),
+    ]
 
     def shapes(self, input_shape: Sequence[int]) -> list[Shape]:
         """The shape of one item before the first layer and after each one. Raises InvalidSpec naming the layer that does not fit."""

@@ -24,7 +24,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field
 
-from nncore.definition import Definition
+from nncore.definition import Definition, shown
 from nncore.errors import Fault, InvalidSpec
 
 MOST_STEPS = 10**12
@@ -62,6 +62,8 @@ class Schedule(Definition):
 class ConstantRate(Schedule):
     """The learning rate stands still."""
 
+    model_config = shown(type="constant", warmup_steps=100)
+
     type: Literal["constant"] = "constant"
 
     def after_warmup(self, steps: np.ndarray) -> np.ndarray:
@@ -69,22 +71,26 @@ class ConstantRate(Schedule):
 
 
 class Step(Schedule):
-    """The rate falls by a factor, again and again after the same number of steps."""
+    """The rate falls by a factor, again and again after the same number of steps: factor^floor(t / every_steps)."""
+
+    model_config = shown(type="step", every_steps=1000, factor=0.5)
 
     type: Literal["step"] = "step"
-    every_steps: Steps
-    factor: Factor = 0.1
+    every_steps: Annotated[Steps, Field(description="After how many steps it falls.")]
+    factor: Annotated[Factor, Field(description="What is left of it then.")] = 0.1
 
     def after_warmup(self, steps: np.ndarray) -> np.ndarray:
         return np.asarray(self.factor ** np.floor_divide(steps, self.every_steps))
 
 
 class Exponential(Schedule):
-    """The rate falls steadily, by a factor within so many steps."""
+    """The rate falls steadily, by a factor within so many steps: factor^(t / every_steps)."""
+
+    model_config = shown(type="exponential", every_steps=100, factor=0.96)
 
     type: Literal["exponential"] = "exponential"
-    every_steps: Steps = 1
-    factor: Factor
+    every_steps: Annotated[Steps, Field(description="Within how many steps it falls by the factor.")] = 1
+    factor: Annotated[Factor, Field(description="What is left of it then.")]
 
     def after_warmup(self, steps: np.ndarray) -> np.ndarray:
         return np.asarray(self.factor ** (steps / self.every_steps))
@@ -104,6 +110,8 @@ class _Spanning(Schedule):
 class Cosine(_Spanning):
     """The rate falls along half a cosine, and stays at its end."""
 
+    model_config = shown(type="cosine", warmup_steps=100)
+
     type: Literal["cosine"] = "cosine"
     final: Annotated[float, Field(ge=0, le=1, description="Part of the learning rate that is left at the end.")] = 0.0
 
@@ -114,10 +122,12 @@ class Cosine(_Spanning):
 class OneCycle(_Spanning):
     """The rate rises to the learning rate and falls far below where it began."""
 
+    model_config = shown(type="one_cycle", rising=0.3)
+
     type: Literal["one_cycle"] = "one_cycle"
     rising: Annotated[float, Field(gt=0, lt=1, description="Part of the steps in which the rate rises.")] = 0.3
-    start_divisor: Annotated[float, Field(ge=1, le=1e12)] = 25.0
-    final_divisor: Annotated[float, Field(ge=1, le=1e12)] = 1e4
+    start_divisor: Annotated[float, Field(ge=1, le=1e12, description="How much less than the learning rate the first one is.")] = 25.0
+    final_divisor: Annotated[float, Field(ge=1, le=1e12, description="How much less than the first one the last one is.")] = 1e4
 
     def after_warmup(self, steps: np.ndarray) -> np.ndarray:
         start = 1 / self.start_divisor
@@ -147,11 +157,15 @@ class ReduceOnPlateau(Schedule):
     that would fall by less than 1e-8 (its eps); this one does not. Where the loss is to grow (maximize), better is more (torch's "max").
     """
 
+    model_config = shown(type="reduce_on_plateau", factor=0.5, patience=5)
+
     type: Literal["reduce_on_plateau"] = "reduce_on_plateau"
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    factor: Annotated[float, Field(gt=0, lt=1, description="What is left of the rate after a fall.")] = 0.1
     patience: Annotated[int, Field(ge=0, le=10**9, description="Epochs without a better one that are forgiven.")] = 10
     threshold: Annotated[float, Field(ge=0, le=1e30, description="By how much an epoch has to be better.")] = 1e-4
-    threshold_mode: Literal["relative", "absolute"] = "relative"
+    threshold_mode: Annotated[
+        Literal["relative", "absolute"], Field(description="Whether that is a part of the best loss, or in its own unit.")
+    ] = "relative"
     cooldown: Annotated[int, Field(ge=0, le=10**9, description="Epochs after a fall that are not counted.")] = 0
     final: Annotated[float, Field(ge=0, le=1, description="Part of the learning rate below which it never falls.")] = 0.0
 

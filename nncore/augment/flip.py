@@ -13,6 +13,7 @@ from pydantic import Field
 
 from nncore.augment.augmentation import Spatial
 from nncore.augment.draws import bits_of, key_of
+from nncore.definition import shown
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
@@ -20,9 +21,11 @@ from nncore.machine.plan import Plan, Value
 class Flip(Spatial):
     """For pictures and signals whose direction says nothing."""
 
+    model_config = shown(type="flip")
+
     type: Literal["flip"] = "flip"
     axis: Annotated[int, Field(ge=-8, le=7, description="Of the item; -1 is the last: left and right of a picture.")] = -1
-    probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    probability: Annotated[float, Field(ge=0, le=1, description="With which a row is turned around.")] = 0.5
 
     def unfit_shape(self, shape: tuple[int, ...]) -> tuple[str, str] | None:
         if not -len(shape) <= self.axis < len(shape):

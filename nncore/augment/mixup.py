@@ -23,6 +23,7 @@ from pydantic import Field
 
 from nncore.augment.augmentation import Augmentation
 from nncore.augment.draws import MIXUP, below, bits_of, key_of
+from nncore.definition import shown
 from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
@@ -34,6 +35,8 @@ SHARES = 1024
 
 class Mixup(Augmentation):
     """Makes a network behave evenly between the rows it knows."""
+
+    model_config = shown(type="mixup", alpha=0.2)
 
     type: Literal["mixup"] = "mixup"
     alpha: Annotated[float, Field(ge=0.01, le=100, description="The larger, the more even the mixtures.")] = 0.2

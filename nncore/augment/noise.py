@@ -21,6 +21,7 @@ from pydantic import Field
 
 from nncore.augment.augmentation import Augmentation
 from nncore.augment.draws import bits_of, key_of
+from nncore.definition import shown
 from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
 from nncore.machine.plan import Plan, Value
 
@@ -29,6 +30,8 @@ PIECES = 4096
 
 class Noise(Augmentation):
     """Blurs what does not matter, so that a network does not learn rows by heart."""
+
+    model_config = shown(type="noise", deviation=0.05)
 
     type: Literal["noise"] = "noise"
     deviation: Annotated[float, Field(gt=0, le=1e30, description="Of the noise, in the units of the preprocessed inputs.")] = 0.1

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from nncore.augment.augmentation import Spatial
 from nncore.augment.draws import below, bits_of, key_of
+from nncore.definition import shown
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
@@ -24,6 +25,8 @@ Most = Annotated[int, Field(ge=0, le=2**20)]
 
 class Shift(Spatial):
     """For pictures and signals in which things may stand anywhere."""
+
+    model_config = shown(type="shift", most=[2, 2])
 
     type: Literal["shift"] = "shift"
     most: Annotated[list[Most], Field(min_length=1, max_length=2, description="The most places along each of the last axes.")]

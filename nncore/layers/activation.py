@@ -7,9 +7,12 @@ softplus, silu) are lowered by this file everywhere, because their gradient need
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from nncore.activations import ACTIVATION_CODES, STEP, ActivationName, activate, activate_backward, bend, bend_backward
+from nncore.definition import shown
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
@@ -21,10 +24,12 @@ SLOPE_OF_STEP = (
 
 
 class Activation(Layer):
-    """A function of each number by itself."""
+    """A function of each number by itself (softmax and log_softmax: of those along the last axis). Items of any shape keep it."""
+
+    model_config = shown(type="activation", activation="gelu")
 
     type: Literal["activation"] = "activation"
-    activation: ActivationName
+    activation: Annotated[ActivationName, Field(description="Which one.")]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -6,23 +6,40 @@ torch.nn.AvgPool1d and 2d, whose padding is the same on both sides), or only wha
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from nncore.definition import shown
 from nncore.layers.layer import Layer, Shape
-from nncore.layers.windows import GEOMETRY, Axis, Padding, PerAxis, axes_of, geometry_of, halved, reach, refuse_empty_windows
+from nncore.layers.windows import (
+    GEOMETRY,
+    Axis,
+    Dilation,
+    KernelSize,
+    Padding,
+    PoolStride,
+    axes_of,
+    geometry_of,
+    halved,
+    reach,
+    refuse_empty_windows,
+)
 from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
 class AveragePool(Layer):
-    """Keeps the mean of each window. It has no parameters."""
+    """The mean of each window: (channels, length) or (channels, height, width), each channel by itself. No parameters."""
+
+    model_config = shown(type="average_pool", kernel_size=2)
 
     type: Literal["average_pool"] = "average_pool"
-    kernel_size: PerAxis
-    stride: PerAxis | None = None
+    kernel_size: KernelSize
+    stride: PoolStride = None
     padding: Padding = "valid"
-    dilation: PerAxis = 1
-    count_include_pad: bool = True
+    dilation: Dilation = 1
+    count_include_pad: Annotated[bool, Field(description="Whether padding is averaged, too, as zeros.")] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], *(axis.outputs for axis in self._axes(input_shape)))

@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
@@ -31,7 +32,12 @@ from nncore.machine.plan import Plan, Value
 
 
 class BatchNorm(Layer):
-    """Normalises each feature over the rows of a batch."""
+    """Brings each feature, or channel, to mean 0 and variance 1 over the rows of a batch, then weight * that + bias.
+
+    In use the running statistics stand for those of a batch: torch.nn.BatchNorm1d and 2d. Shapes stay.
+    """
+
+    model_config = shown(type="batch_norm")
 
     type: Literal["batch_norm"] = "batch_norm"
     given_names: ClassVar[tuple[str, ...]] = ("weight", "bias", "running_mean", "running_var")
@@ -39,10 +45,10 @@ class BatchNorm(Layer):
     momentum: Annotated[float, Field(gt=0, le=1, description="How much of a batch goes into the running statistics.")] = 0.1
     epsilon: Epsilon = 1e-5
     affine: Annotated[bool, Field(description="Whether a weight and a bias are learned.")] = True
-    weight: Given | None = None
-    bias: Given | None = None
-    running_mean: Given | None = None
-    running_var: Given | None = None
+    weight: Annotated[Given | None, Field(description="Of shape (features,). Default: ones.")] = None
+    bias: Annotated[Given | None, Field(description="Of shape (features,). Default: zeros.")] = None
+    running_mean: Annotated[Given | None, Field(description="Of shape (features,). Default: zeros.")] = None
+    running_var: Annotated[Given | None, Field(description="Of shape (features,). Default: ones.")] = None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not 1 <= len(input_shape) <= 3 or min(input_shape) < 1:

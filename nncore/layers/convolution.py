@@ -19,13 +19,14 @@ import numpy as np
 from pydantic import Field
 
 from nncore.activations import ACTIVATION_CODES, ElementwiseName, activate, activate_backward
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.initialisers import BiasInitialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
 from nncore.layers.columns import gather_columns, turn, turn_back
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
-from nncore.layers.windows import GEOMETRY, Axis, Padding, PerAxis, area_of, axes_of, geometry_of
+from nncore.layers.windows import GEOMETRY, Axis, Dilation, KernelSize, Padding, Stride, area_of, axes_of, geometry_of
 from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
 from nncore.machine.plan import NOWHERE, Place, Plan, Value
 
@@ -42,16 +43,18 @@ class Convolution(Layer):
     given_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
     must_be_given: ClassVar[tuple[str, ...]] = ("weight",)
 
-    filters: Annotated[int, Field(ge=1, le=2**24)]
-    kernel_size: PerAxis
-    stride: PerAxis = 1
+    filters: Annotated[int, Field(ge=1, le=2**24, description="How many channels come out.")]
+    kernel_size: KernelSize
+    stride: Stride = 1
     padding: Padding = "valid"
-    dilation: PerAxis = 1
-    groups: Annotated[int, Field(ge=1, le=2**24)] = 1
-    activation: ElementwiseName = "linear"
-    use_bias: bool = True
-    weight: Given | None = None
-    bias: Given | None = None
+    dilation: Dilation = 1
+    groups: Annotated[
+        int, Field(ge=1, le=2**24, description="Parts into which channels and filters are cut: a filter sees the channels of its part.")
+    ] = 1
+    activation: Annotated[ElementwiseName, Field(description="What is applied to every output.")] = "linear"
+    use_bias: Annotated[bool, Field(description="Whether there is a bias.")] = True
+    weight: Annotated[Given | None, Field(description="Of shape (filters, channels / groups, *kernel_size). Default: drawn.")] = None
+    bias: Annotated[Given | None, Field(description="Of shape (filters,). Default: drawn.")] = None
     initialiser: Annotated[WeightInitialiser | None, Field(description="How the weight is drawn.")] = None
     bias_initialiser: Annotated[BiasInitialiser | None, Field(description="How the bias is drawn.")] = None
 
@@ -111,12 +114,16 @@ class Convolution(Layer):
 class Conv1d(Convolution):
     """A window of weights slides along a sequence: (channels, length) becomes (filters, windows)."""
 
+    model_config = shown(type="conv1d", filters=16, kernel_size=5, padding="same", activation="relu")
+
     dimensions = 1
     type: Literal["conv1d"] = "conv1d"
 
 
 class Conv2d(Convolution):
     """A window of weights slides over a picture: (channels, height, width) becomes (filters, windows down, windows across)."""
+
+    model_config = shown(type="conv2d", filters=16, kernel_size=3, padding="same", activation="relu")
 
     dimensions = 2
     type: Literal["conv2d"] = "conv2d"

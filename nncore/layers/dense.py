@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from nncore.activations import ACTIVATION_CODES, LINEAR, ActivationName, activate, activate_backward
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.faults import counted
 from nncore.initialisers import BiasInitialiser, Initialiser, WeightInitialiser
@@ -27,23 +28,27 @@ from nncore.machine.products import product_with_transposed, transposed_product
 
 # fail_fast: a report of a million bad numbers would take more memory than the machine has.
 PerInput = Annotated[list[float], Field(fail_fast=True)]
-Weight = Annotated[list[PerInput], Field(min_length=1, fail_fast=True, description="(units, inputs), row by row")]
+Weight = Annotated[list[PerInput], Field(min_length=1, fail_fast=True)]
 PerUnit = Annotated[list[float], Field(min_length=1, fail_fast=True)]
 
 
 class Dense(Layer):
-    """A fully connected layer with its activation."""
+    """Every output is a weighted sum of every input, y = activation(x W^T + b): (inputs,) becomes (units,), as in torch.nn.Linear."""
+
+    model_config = shown(type="dense", units=32, activation="relu")
 
     type: Literal["dense"] = "dense"
     given_names: ClassVar[tuple[str, ...]] = ("weight", "bias", "threshold")
     must_be_given: ClassVar[tuple[str, ...]] = ("weight",)
     tells_contributions: ClassVar[bool] = True
-    units: Annotated[int, Field(ge=1)]
-    activation: ActivationName = "linear"
-    use_bias: bool = True
-    weight: Weight | None = None
-    bias: PerUnit | None = None
-    threshold: PerUnit | None = None
+    units: Annotated[int, Field(ge=1, description="How many outputs there are.")]
+    activation: Annotated[ActivationName, Field(description="What is applied to them; softmax and log_softmax take them together.")] = (
+        "linear"
+    )
+    use_bias: Annotated[bool, Field(description="Whether there is a b.")] = True
+    weight: Annotated[Weight | None, Field(description="W, of shape (units, inputs), row by row. Default: drawn.")] = None
+    bias: Annotated[PerUnit | None, Field(description="b, of shape (units,). Default: drawn.")] = None
+    threshold: Annotated[PerUnit | None, Field(description="-b: what the weighted sum of a unit is compared with.")] = None
     initialiser: Annotated[WeightInitialiser | None, Field(description="How the weight is drawn.")] = None
     bias_initialiser: Annotated[BiasInitialiser | None, Field(description="How the bias is drawn.")] = None
 

@@ -13,16 +13,19 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import FIRST_ROW, ROWS, SEED, STEP, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
 class Dropout(Layer):
-    """Zeroes a part of what passes, only while training."""
+    """Zeroes each number with probability `rate` and divides the others by 1 - rate, only while training. Items of any shape."""
+
+    model_config = shown(type="dropout", rate=0.5)
 
     type: Literal["dropout"] = "dropout"
-    rate: Annotated[float, Field(ge=0, lt=1)]
+    rate: Annotated[float, Field(ge=0, lt=1, description="With which probability a number is zeroed.")]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

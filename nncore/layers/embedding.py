@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.initialisers import Initialiser, Normal, WeightInitialiser
 from nncore.layers.given import Given, check_given
@@ -29,7 +30,9 @@ MOST_DIMENSIONS = 2**20
 
 
 class Embedding(Layer):
-    """Looks up a vector for every token."""
+    """A learned vector for every token: items (steps,) of whole numbers become (steps, dimensions). The first layer, or none."""
+
+    model_config = shown(type="embedding", vocabulary=1000, dimensions=32, padding_index=0)
 
     type: Literal["embedding"] = "embedding"
     given_names: ClassVar[tuple[str, ...]] = ("weight",)
@@ -38,7 +41,7 @@ class Embedding(Layer):
     vocabulary: Annotated[int, Field(ge=1, le=MOST_TOKENS, description="How many tokens there are; they are 0, 1, 2 and so on.")]
     dimensions: Annotated[int, Field(ge=1, le=MOST_DIMENSIONS, description="Numbers in the vector of a token.")]
     padding_index: Annotated[int | None, Field(ge=0, lt=MOST_TOKENS, description="The token that fills up short rows.")] = None
-    weight: Given | None = None
+    weight: Annotated[Given | None, Field(description="Of shape (vocabulary, dimensions). Default: drawn.")] = None
     initialiser: Annotated[WeightInitialiser | None, Field(description="How the weight is drawn.")] = None
 
     @field_validator("padding_index")

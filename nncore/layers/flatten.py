@@ -5,12 +5,15 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
+from nncore.definition import shown
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.plan import Plan, Value
 
 
 class Flatten(Layer):
-    """Needed between items of several dimensions and a dense layer. It costs nothing: the numbers stay where they are."""
+    """An item of any shape as one vector: needed between items of several axes and a dense layer. It costs nothing."""
+
+    model_config = shown(type="flatten")
 
     type: Literal["flatten"] = "flatten"
 

@@ -71,7 +71,7 @@ def _refused(found: str) -> PydanticCustomError:
 Given = Annotated[
     list[Any],
     AfterValidator(_checked),
-    Field(min_length=1, description="Nested lists of numbers, one level for each axis. Default: drawn."),
+    Field(min_length=1, description="Nested lists of numbers, one level for each axis."),
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
@@ -20,7 +21,9 @@ from nncore.machine.plan import NOWHERE, Plan, Value
 
 
 class GlobalPool(Layer):
-    """Keeps one number of each channel. It has no parameters."""
+    """One number of each channel: (channels, length) or (channels, height, width) becomes (channels,). No parameters."""
+
+    model_config = shown(type="global_pool", kind="average")
 
     type: Literal["global_pool"] = "global_pool"
     kind: Annotated[Literal["max", "average"], Field(description="What is kept of a channel.")]

@@ -19,12 +19,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from nncore.definition import shown
 from nncore.layers.recurrence import Recurrent, add_state_gradient, batch_first, give_states, sigmoids, sum_over_rows, tangents, time_first
 from nncore.machine.kernels import ROWS, Array, Kernel, Op, kernel, view
 
 
 class GRU(Recurrent):
-    """Reads a sequence step by step, with one state and two gates."""
+    """Reads a sequence step by step, with one state and two gates: (steps, features) becomes (units,), or (steps, units). torch.nn.GRU."""
+
+    model_config = shown(type="gru", units=32)
 
     type: Literal["gru"] = "gru"
     gates: ClassVar[int] = 3

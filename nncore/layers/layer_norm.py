@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.initialisers import Constant
 from nncore.layers.given import Given, check_given
@@ -26,15 +27,17 @@ Epsilon = Annotated[float, Field(ge=1e-12, le=1, description="Added to the varia
 
 
 class LayerNorm(Layer):
-    """Normalises each item over its last axes."""
+    """Brings each item to mean 0 and variance 1 over its last axes, then weight * that + bias: torch.nn.LayerNorm. Shapes stay."""
+
+    model_config = shown(type="layer_norm")
 
     type: Literal["layer_norm"] = "layer_norm"
     given_names: ClassVar[tuple[str, ...]] = ("weight", "bias")
     axes: Annotated[int, Field(ge=1, le=8, description="How many of the last axes of an item are normalised together.")] = 1
     epsilon: Epsilon = 1e-5
     affine: Annotated[bool, Field(description="Whether a weight and a bias are learned.")] = True
-    weight: Given | None = None
-    bias: Given | None = None
+    weight: Annotated[Given | None, Field(description="Of the shape of those axes. Default: ones.")] = None
+    bias: Annotated[Given | None, Field(description="Of the shape of those axes. Default: zeros.")] = None
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) < self.axes or min(input_shape) < 1:

@@ -18,12 +18,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from nncore.definition import shown
 from nncore.layers.recurrence import Recurrent, add_state_gradient, batch_first, give_states, sigmoids, sum_over_rows, tangents, time_first
 from nncore.machine.kernels import ROWS, Array, Kernel, Op, kernel, view
 
 
 class LSTM(Recurrent):
-    """Reads a sequence step by step, with a memory."""
+    """Reads a sequence step by step, with a memory and gates: (steps, features) becomes (units,), or (steps, units). torch.nn.LSTM."""
+
+    model_config = shown(type="lstm", units=32, bidirectional=True)
 
     type: Literal["lstm"] = "lstm"
     gates: ClassVar[int] = 4

@@ -10,20 +10,35 @@ from typing import Literal
 
 import numpy as np
 
+from nncore.definition import shown
 from nncore.layers.layer import Layer, Shape
-from nncore.layers.windows import GEOMETRY, Axis, Padding, PerAxis, axes_of, geometry_of, halved, reach, refuse_empty_windows
+from nncore.layers.windows import (
+    GEOMETRY,
+    Axis,
+    Dilation,
+    KernelSize,
+    Padding,
+    PoolStride,
+    axes_of,
+    geometry_of,
+    halved,
+    reach,
+    refuse_empty_windows,
+)
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
 class MaxPool(Layer):
-    """Keeps the strongest answer of each window. It has no parameters."""
+    """The largest number of each window: (channels, length) or (channels, height, width), each channel by itself. No parameters."""
+
+    model_config = shown(type="max_pool", kernel_size=2)
 
     type: Literal["max_pool"] = "max_pool"
-    kernel_size: PerAxis
-    stride: PerAxis | None = None
+    kernel_size: KernelSize
+    stride: PoolStride = None
     padding: Padding = "valid"
-    dilation: PerAxis = 1
+    dilation: Dilation = 1
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], *(axis.outputs for axis in self._axes(input_shape)))

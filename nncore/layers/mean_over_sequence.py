@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
@@ -18,7 +19,9 @@ from nncore.machine.plan import NOWHERE, Plan, Value
 
 
 class MeanOverSequence(Layer):
-    """Makes one vector of a sequence of them. It has no parameters."""
+    """The mean of the steps: (steps, features) becomes (features,); what an embedding calls padding is left out. No parameters."""
+
+    model_config = shown(type="mean_over_sequence")
 
     type: Literal["mean_over_sequence"] = "mean_over_sequence"
 

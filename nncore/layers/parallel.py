@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.layer import Layer, Shape, every_layer, shapes_through
 from nncore.layers.residual import add
@@ -29,13 +30,15 @@ MOST_BRANCHES = 64
 
 
 class Parallel(Layer):
-    """Gives its input to every branch, and merges what comes out."""
+    """Gives its input to every branch, a list of layers each, and lays what comes out side by side, or sums it."""
+
+    model_config = shown(type="parallel", branches=[[{"type": "dense", "units": 8, "activation": "relu"}], []])
 
     type: Literal["parallel"] = "parallel"
     branches: Annotated[
         list[list[LayerSpec]], Field(min_length=1, max_length=MOST_BRANCHES, description="Lists of layers; an empty one changes nothing.")
     ]
-    merge: Literal["concat", "add"] = "concat"
+    merge: Annotated[Literal["concat", "add"], Field(description="Side by side along `axis`, or summed.")] = "concat"
     axis: Annotated[int, Field(ge=-8, le=7, description="The dimension of an item that concat makes longer.")] = 0
 
     def inner(self) -> Sequence[tuple[str, Layer]]:

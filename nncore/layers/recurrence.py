@@ -43,10 +43,12 @@ class Recurrent(Layer):
     output: Annotated[
         Literal["last", "all"], Field(description='"last": the final state of each direction; "all": the state after every step.')
     ] = "last"
-    weight_ih: Given | None = None
-    weight_hh: Given | None = None
-    bias_ih: Given | None = None
-    bias_hh: Given | None = None
+    weight_ih: Annotated[
+        Given | None, Field(description="Of shape (gates * units, features), the gates in torch's order; a list of two for two directions.")
+    ] = None
+    weight_hh: Annotated[Given | None, Field(description="Of shape (gates * units, units), or two of them.")] = None
+    bias_ih: Annotated[Given | None, Field(description="Of shape (gates * units,), or two of them.")] = None
+    bias_hh: Annotated[Given | None, Field(description="Of shape (gates * units,), or two of them.")] = None
     initialiser: Annotated[WeightInitialiser | None, Field(description="How weight_ih is drawn.")] = None
     recurrent_initialiser: Annotated[WeightInitialiser | None, Field(description="How weight_hh is drawn.")] = None
     bias_initialiser: Annotated[BiasInitialiser | None, Field(description="How both biases are drawn.")] = None

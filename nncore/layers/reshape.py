@@ -12,16 +12,22 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.layer import Layer, Shape
 from nncore.machine.plan import Plan, Value
 
 
 class Reshape(Layer):
-    """Needed before a convolution where items come as vectors. It costs nothing: the numbers stay where they are."""
+    """The numbers of an item in another shape: needed before a convolution where items come as vectors. It costs nothing."""
+
+    model_config = shown(type="reshape", shape=[1, 28, 28])
 
     type: Literal["reshape"] = "reshape"
-    shape: Annotated[list[Annotated[int, Field(ge=-1, le=2**40)]], Field(min_length=1, max_length=4)]
+    shape: Annotated[
+        list[Annotated[int, Field(ge=-1, le=2**40)]],
+        Field(min_length=1, max_length=4, description="Of an item; one length may be -1, and is computed from the others."),
+    ]
 
     @field_validator("shape")
     @classmethod

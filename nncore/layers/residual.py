@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
 from nncore.layers.layer import Layer, Shape, every_layer, shapes_through
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class Residual(Layer):
-    """Adds what goes into the inner layers to what comes out of them."""
+    """Adds what goes into the inner layers to what comes out of them, y = x + f(x). Shapes stay."""
+
+    model_config = shown(type="residual", layers=[{"type": "layer_norm"}, {"type": "dense", "units": 32}])
 
     type: Literal["residual"] = "residual"
     layers: Annotated[list[LayerSpec], Field(min_length=1, description="What is added to the input; it keeps the shape.")]

@@ -11,20 +11,24 @@ Source: Elman, "Finding Structure in Time" (1990); Goodfellow et al., Deep Learn
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
+from nncore.definition import shown
 from nncore.layers.recurrence import Recurrent, add_state_gradient, batch_first, give_states, sum_over_rows, tangents, time_first
 from nncore.machine.kernels import ROWS, Array, Kernel, Op, kernel, view
 
 
 class RNN(Recurrent):
-    """Reads a sequence step by step, with one state and no gate."""
+    """Reads a sequence step by step, with one state and no gate: (steps, features) becomes (units,), or (steps, units). torch.nn.RNN."""
+
+    model_config = shown(type="rnn", units=32)
 
     type: Literal["rnn"] = "rnn"
     gates: ClassVar[int] = 1
-    nonlinearity: Literal["tanh", "relu"] = "tanh"
+    nonlinearity: Annotated[Literal["tanh", "relu"], Field(description="What the state goes through at every step.")] = "tanh"
 
     def kernels(self) -> tuple[Kernel, Kernel]:
         return rnn_forward, rnn_backward

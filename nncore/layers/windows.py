@@ -47,9 +47,20 @@ def _a_padding(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Pad = Annotated[int, Field(ge=0, le=MOST)]
 PerAxis = Annotated[Positive | Annotated[list[Positive], Field(min_length=1, max_length=2)], WrapValidator(_one_or_per_axis)]
+KernelSize = Annotated[PerAxis, Field(description="Places of a window along every axis: a number, or one for each axis.")]
+Stride = Annotated[PerAxis, Field(description="From one window to the next along every axis: a number, or one for each axis.")]
+PoolStride = Annotated[
+    PerAxis | None, Field(description="From one window to the next: a number, or one for each axis. Default: kernel_size.")
+]
+Dilation = Annotated[PerAxis, Field(description="From one place of a window to the next: a number, or one for each axis.")]
 Padding = Annotated[
     Literal["valid", "same"] | Pad | Annotated[list[Pad], Field(min_length=1, max_length=4)],
     WrapValidator(_a_padding),
+    Field(
+        description='What is put around items: "valid": nothing; "same": so much that n numbers give ceil(n / stride), what cannot be '
+        "halved at the end; a number: so many before and after every axis, or [p, q], one number for each axis; "
+        "[top, left, bottom, right] of a picture, [before, after] of a sequence."
+    ),
 ]
 
 

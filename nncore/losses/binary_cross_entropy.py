@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator
 
+from nncore.definition import shown
 from nncore.losses.class_weights import ClassWeights, balanced, some_class_counts
 from nncore.losses.loss import Loss
 from nncore.machine.exponential import exponential
@@ -21,7 +22,9 @@ from nncore.machine.plan import Plan, Value
 
 
 class BinaryCrossEntropy(Loss):
-    """For targets that are yes or no (1 or 0, or a probability between), one question per output."""
+    """For targets that are yes or no (1 or 0, or a probability between), one question per output. Takes logits: no sigmoid before it."""
+
+    model_config = shown(type="binary_cross_entropy")
 
     type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
     compares_with = "targets"

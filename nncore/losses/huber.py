@@ -13,13 +13,16 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.losses.loss import Loss
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
 class Huber(Loss):
-    """Squared near the target, absolute far from it."""
+    """Squared near the target, absolute far from it: d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2)."""
+
+    model_config = shown(type="huber", delta=1.0)
 
     type: Literal["huber"] = "huber"
     delta: Annotated[float, Field(ge=1e-9, le=1e9, description="The difference beyond which the loss is linear.")] = 1.0

@@ -9,13 +9,16 @@ from typing import Literal
 
 import numpy as np
 
+from nncore.definition import shown
 from nncore.losses.loss import Loss
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
 class MeanAbsoluteError(Loss):
-    """For targets that are numbers, some of them far off: its optimum is the median."""
+    """For targets that are numbers, some of them far off: the mean of |output - target|, whose optimum is the median."""
+
+    model_config = shown(type="mean_absolute_error")
 
     type: Literal["mean_absolute_error"] = "mean_absolute_error"
     compares_with = "targets"

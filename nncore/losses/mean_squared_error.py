@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from nncore.definition import shown
 from nncore.losses.loss import Loss
 from nncore.machine.kernels import ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
 class MeanSquaredError(Loss):
-    """For targets that are numbers."""
+    """For targets that are numbers: the mean over rows and outputs of (output - target)^2."""
+
+    model_config = shown(type="mean_squared_error")
 
     type: Literal["mean_squared_error"] = "mean_squared_error"
     compares_with = "targets"

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from nncore.definition import shown
 from nncore.losses.of_classes import LossOfClasses
 from nncore.machine.kernels import COUNT, ROWS, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
 class NegativeLogLikelihood(LossOfClasses):
-    """For networks that end in log_softmax."""
+    """For targets that are one class of several, and networks that end in log_softmax."""
+
+    model_config = shown(type="negative_log_likelihood")
 
     type: Literal["negative_log_likelihood"] = "negative_log_likelihood"
     wanted_after = "log_softmax"

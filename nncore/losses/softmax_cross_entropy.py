@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.losses.of_classes import LossOfClasses
 from nncore.machine.exponential import exponential
 from nncore.machine.kernels import COUNT, ROWS, Array, Op, kernel, view
@@ -27,7 +28,9 @@ from nncore.machine.plan import Plan, Value
 
 
 class SoftmaxCrossEntropy(LossOfClasses):
-    """For targets that are one class of several."""
+    """For targets that are one class of several, one output for each. Takes logits: no softmax before it."""
+
+    model_config = shown(type="softmax_cross_entropy", class_weights="balanced", label_smoothing=0.1)
 
     type: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
     refused_after = ("sigmoid", "softmax", "log_softmax")

@@ -13,17 +13,20 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.machine.kernels import RATE, Array, Op, kernel, view
 from nncore.machine.plan import Plan
 from nncore.optimizers.optimizer import Epsilon, LearningRate, Optimizer
 
 
 class Adagrad(Optimizer):
-    """For gradients that are rare in some parameters and frequent in others."""
+    """For gradients that are rare in some parameters and frequent in others: each is divided by the root of the sum of its squares."""
+
+    model_config = shown(type="adagrad", learning_rate=0.01)
 
     type: Literal["adagrad"] = "adagrad"
     learning_rate: LearningRate = 1e-2
-    initial_sum: Annotated[float, Field(ge=0, le=1e30)] = 0.0
+    initial_sum: Annotated[float, Field(ge=0, le=1e30, description="What the sums of squares begin with.")] = 0.0
     epsilon: Epsilon = 1e-10
 
     def lower_update(self, plan: Plan) -> None:

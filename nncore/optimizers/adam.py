@@ -12,24 +12,33 @@ Source: Kingma, Ba, "Adam: a method for stochastic optimization", 2014 (arXiv 14
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
+from nncore.definition import shown
 from nncore.machine.kernels import RATE, ROOT_SCALE, Array, Op, kernel, view
 from nncore.machine.plan import Plan
 from nncore.optimizers.optimizer import Decay, Epsilon, LearningRate, Optimizer
 
 
 class Adam(Optimizer):
-    """Adaptive moments; a good first choice."""
+    """A running mean of gradients, divided by the root of one of their squares; a good first choice."""
+
+    model_config = shown(type="adam", learning_rate=0.001)
 
     type: Literal["adam"] = "adam"
     learning_rate: LearningRate = 1e-3
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
+    beta1: Annotated[Decay, Field(description="Part of the running mean of gradients that stays at each step.")] = 0.9
+    beta2: Annotated[Decay, Field(description="Part of the running mean of their squares that stays at each step.")] = 0.999
     epsilon: Epsilon = 1e-8
-    epsilon_mode: Literal["torch", "hat"] = "torch"
+    epsilon_mode: Annotated[
+        Literal["torch", "hat"],
+        Field(
+            description='"torch": epsilon is added to the root that is corrected for its start; "hat": to the one that is not, as in Keras.'
+        ),
+    ] = "torch"
 
     def lower_update(self, plan: Plan) -> None:
         places = (plan.parameters_at, plan.gradients_at, plan.optimizer_state(), plan.optimizer_state())

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from nncore.definition import shown
 from nncore.optimizers.adam import Adam
 from nncore.optimizers.optimizer import WeightDecay
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay."""
+    """Adam, and beside it a decay of the weights, p -= rate weight_decay p."""
+
+    model_config = shown(type="adamw", learning_rate=0.001, weight_decay=0.01)
 
     type: Literal["adamw"] = "adamw"  # type: ignore[assignment]
     weight_decay: WeightDecay = 1e-2

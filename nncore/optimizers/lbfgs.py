@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.errors import Fault
 from nncore.machine.plan import Plan
 from nncore.optimizers.line_search import Trial, strong_wolfe
@@ -33,7 +34,9 @@ STEEP_ENOUGH = 1e-10
 
 
 class LBFGS(Optimizer):
-    """For full batches: few rows, smooth losses, exact minima."""
+    """L-BFGS, for full batches: few rows, smooth losses, exact minima."""
+
+    model_config = shown(type="lbfgs")
 
     type: Literal["lbfgs"] = "lbfgs"
     learning_rate: LearningRate = 1.0

@@ -8,20 +8,25 @@ Source: Chen et al., "Symbolic discovery of optimization algorithms", 2023 (arXi
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from nncore.definition import shown
 from nncore.machine.kernels import RATE, Array, Op, kernel, view
 from nncore.machine.plan import Plan
 from nncore.optimizers.optimizer import Decay, LearningRate, Optimizer, WeightDecay
 
 
 class Lion(Optimizer):
-    """Half of Adam's memory."""
+    """The sign of a running mean of gradients: every parameter moves by the same length. Half of adam's memory."""
+
+    model_config = shown(type="lion", learning_rate=0.0001, weight_decay=0.1)
 
     type: Literal["lion"] = "lion"
     learning_rate: LearningRate = 1e-4
-    beta1: Decay = 0.9
-    beta2: Decay = 0.99
+    beta1: Annotated[Decay, Field(description="Part of the running mean in what a step follows; the rest is the gradient.")] = 0.9
+    beta2: Annotated[Decay, Field(description="Part of the running mean that stays at each step.")] = 0.99
     weight_decay: WeightDecay = 0.0
 
     def lower_update(self, plan: Plan) -> None:

@@ -43,12 +43,17 @@ if TYPE_CHECKING:
 
 # Gradients are kept below the square root of the largest float (see machine/run.py), so with this bound no single update overflows.
 MOST_RATE = 1e6
-LearningRate = Annotated[float | Auto, OrAuto(float, gt=0, le=MOST_RATE)]
+LearningRate = Annotated[
+    float | Auto,
+    OrAuto(float, gt=0, le=MOST_RATE),
+    Field(description='What every step is multiplied with, times the schedule. "auto": a worker tries some before the first step.'),
+]
 Penalty = Annotated[float, Field(ge=0, le=1e6)]
 WeightDecay = Annotated[float, Field(ge=0, le=1e6, description="Part of the weights, times the learning rate, that each step takes off.")]
 Bound = Annotated[float, Field(ge=1e-30, le=1e30)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Epsilon = Annotated[float, Field(ge=1e-30)]  # float32 would take a smaller one for 0, and 0 / 0 for an update
+# float32 would take a smaller epsilon for 0, and 0 / 0 for an update.
+Epsilon = Annotated[float, Field(ge=1e-30, description="Keeps the divisor away from zero.")]
 
 
 class Optimizer(Definition):

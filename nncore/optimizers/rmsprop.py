@@ -10,24 +10,28 @@ optax. Sources: Hinton, "Neural networks for machine learning", lecture 6e, 2012
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
+from nncore.definition import shown
 from nncore.machine.kernels import RATE, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Plan
 from nncore.optimizers.optimizer import Decay, Epsilon, LearningRate, Optimizer
 
 
 class RMSprop(Optimizer):
-    """Adam's elder: no bias correction, momentum on the divided gradients."""
+    """Every gradient divided by the root of a running mean of its squares: adam's elder, without bias correction."""
+
+    model_config = shown(type="rmsprop", learning_rate=0.001, alpha=0.9)
 
     type: Literal["rmsprop"] = "rmsprop"
     learning_rate: LearningRate = 1e-2
-    alpha: Decay = 0.99
+    alpha: Annotated[Decay, Field(description="Part of the running mean of squares that stays at each step.")] = 0.99
     epsilon: Epsilon = 1e-8
-    momentum: Decay = 0.0
-    centered: bool = False
+    momentum: Annotated[Decay, Field(description="Part of the running sum of divided gradients that stays at each step.")] = 0.0
+    centered: Annotated[bool, Field(description="Whether the variance stands below the root, in place of the squares.")] = False
 
     def lower_update(self, plan: Plan) -> None:
         means_at = plan.optimizer_state() if self.centered else NOWHERE

@@ -15,18 +15,21 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from nncore.definition import shown
 from nncore.machine.kernels import RATE, Array, Op, kernel, view
 from nncore.machine.plan import Plan
 from nncore.optimizers.optimizer import LearningRate, Optimizer
 
 
 class SGD(Optimizer):
-    """Plain gradient descent, with momentum and Nesterov's look ahead if wanted."""
+    """Plain gradient descent, p -= rate g, with momentum and Nesterov's look ahead if wanted, as in torch.optim.SGD."""
+
+    model_config = shown(type="sgd", learning_rate=0.1, momentum=0.9, nesterov=True)
 
     type: Literal["sgd"] = "sgd"
     learning_rate: LearningRate
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    nesterov: bool = False
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Part of the running sum of gradients that stays at each step.")] = 0.0
+    nesterov: Annotated[bool, Field(description="Whether a step goes on by the momentum once more.")] = False
 
     @field_validator("nesterov")
     @classmethod

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nncore.definition import Definition
+from nncore.definition import Definition, shown
 from nncore.preprocess.step import FittedMaker, Item, Make, Maker
 
 _WORD = re.compile(r"\b\w\w+\b")
@@ -33,9 +33,11 @@ _MOST_KEPT = 2**17  # words whose hash is remembered
 class BagOfWords(Maker):
     """Makes numbers of texts."""
 
+    model_config = shown(type="bag_of_words", columns=["review"], size=4096)
+
     type: Literal["bag_of_words"] = "bag_of_words"
     size: Annotated[int, Field(ge=2, le=2**20, description="Features. Fewer than the words there are, and some share a place.")] = 1024
-    lower_case: bool = True
+    lower_case: Annotated[bool, Field(description="Whether words are counted whatever their case.")] = True
     norm: Annotated[Literal["l2"] | None, Field(description="null: counts as they are.")] = "l2"
 
     def unfit(self, item: Item) -> str | None:

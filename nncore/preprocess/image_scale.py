@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from nncore.definition import shown
 from nncore.faults import counted
 from nncore.preprocess.scaling import ScalingStep
 from nncore.preprocess.step import Item
@@ -23,6 +24,8 @@ Mean = Annotated[float, Field(ge=-1e30, le=1e30)]
 
 class ImageScale(ScalingStep):
     """Brings pictures to the numbers that networks like."""
+
+    model_config = shown(type="image_scale", mean=[0.485, 0.456, 0.406], deviation=[0.229, 0.224, 0.225])
 
     type: Literal["image_scale"] = "image_scale"
     offset: Annotated[float, Field(ge=-1e30, le=1e30, description="Taken away first.")] = 0.0

@@ -19,17 +19,22 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nncore.definition import Definition
+from nncore.definition import Definition, shown
 from nncore.preprocess.step import FeatureStep, FittedFeatures, Item
 
 
 class Impute(FeatureStep):
     """Fills gaps, so that rows with a missing number can be learned from and answered."""
 
+    model_config = shown(type="impute", columns=["age", "income"], strategy="median")
+
     takes_missing = True
 
     type: Literal["impute"] = "impute"
-    strategy: Literal["mean", "median", "most_frequent", "constant"] = "mean"
+    strategy: Annotated[
+        Literal["mean", "median", "most_frequent", "constant"],
+        Field(description="What of the training rows stands for a missing number, or `value`."),
+    ] = "mean"
     value: Annotated[float, Field(ge=-1e30, le=1e30, description="Where nothing else is known.")] = 0.0
 
     def item_after(self, item: Item) -> Item:

@@ -26,7 +26,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from nncore.definition import Definition
+from nncore.definition import Definition, shown
 from nncore.faults import counted
 from nncore.preprocess.step import FittedMaker, Item, Make, Maker
 
@@ -42,10 +42,10 @@ class Bands(Definition):
     window: Annotated[int, Field(ge=2, le=2**15, description="Samples of a frame.")] = 400
     hop: Annotated[int, Field(ge=1, le=2**31, description="Samples from the start of a frame to that of the next.")] = 160
     mels: Annotated[int, Field(ge=1, le=512, description="Bands.")] = 40
-    lowest_hertz: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    lowest_hertz: Annotated[float, Field(ge=0, le=1e9, description="Where the lowest band begins.")] = 0.0
     highest_hertz: Annotated[float | None, Field(gt=0, le=1e9, description="Default: half the sample rate.")] = None
     floor: Annotated[float, Field(gt=0, le=1e30, description="Less energy counts as so much.")] = 1e-10
-    mel_scale: MelScale = "htk"
+    mel_scale: Annotated[MelScale, Field(description="How bands lie: htk (torchaudio's default) or slaney (librosa's).")] = "htk"
     channels_first: Annotated[bool, Field(description="Items of shape (mels, frames) rather than (frames, mels).")] = False
 
     @model_validator(mode="after")
@@ -101,6 +101,8 @@ _SCALES: dict[MelScale, tuple[_Scale, _Scale]] = {"htk": (_htk_mel, _htk_hertz),
 
 class LogMel(Bands, Maker):
     """Makes a picture of time and pitch of a sound."""
+
+    model_config = shown(type="log_mel", columns=["sound"], sample_rate=16000, window=400, hop=160, mels=40)
 
     type: Literal["log_mel"] = "log_mel"
 

@@ -11,11 +11,14 @@ from typing import Literal
 
 import numpy as np
 
+from nncore.definition import shown
 from nncore.preprocess.scaling import ScalingStep
 
 
 class MinMax(ScalingStep):
     """For features with natural bounds, such as the brightness of a pixel."""
+
+    model_config = shown(type="min_max")
 
     type: Literal["min_max"] = "min_max"
 

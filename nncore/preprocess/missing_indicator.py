@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nncore.definition import Definition
+from nncore.definition import Definition, shown
 from nncore.preprocess.step import FittedMaker, Item, Make, Maker
 
 
 class MissingIndicator(Maker):
     """Tells a network where nothing is known."""
+
+    model_config = shown(type="missing_indicator")
 
     takes_missing = True
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from nncore.definition import Definition
+from nncore.definition import Definition, shown
 from nncore.faults import Faults, pointer, short
 from nncore.preprocess.step import FittedMaker, Item, Make, Maker
 from nncore.table.column import Column
@@ -30,6 +30,8 @@ Unknown = Literal["zeros", "refuse"]
 
 class OneHot(Maker):
     """Makes numbers of categories without giving them an order."""
+
+    model_config = shown(type="one_hot", columns=["colour"], unknown="refuse")
 
     type: Literal["one_hot"] = "one_hot"
     categories: Annotated[

@@ -12,11 +12,14 @@ from typing import Literal
 
 import numpy as np
 
+from nncore.definition import shown
 from nncore.preprocess.scaling import ScalingStep
 
 
 class Standardize(ScalingStep):
     """Makes features of different units comparable; a good first choice."""
+
+    model_config = shown(type="standardize", columns=["age", "income"])
 
     type: Literal["standardize"] = "standardize"
 

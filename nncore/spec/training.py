@@ -59,7 +59,7 @@ class EarlyStopping(Definition):
 class TrainingSpec(Definition):
     """A network, the columns it learns from, and how."""
 
-    network: NetworkSpec
+    network: Annotated[NetworkSpec, Field(description="The layers, first to last.")]
     inputs: Annotated[
         list[ColumnName] | None,
         Field(min_length=1, max_length=20_000, description="Columns that go in, laid side by side. Default: every column but the target."),
@@ -75,7 +75,7 @@ class TrainingSpec(Definition):
             "binary_cross_entropy for a target of two classes and one output, else mean_squared_error."
         ),
     ] = None
-    optimizer: OptimizerSpec = Adam()
+    optimizer: Annotated[OptimizerSpec, Field(description="How parameters follow their gradients.")] = Adam()
     batch_size: Annotated[
         int | Auto,
         OrAuto(int, ge=1, le=10**9),
@@ -94,7 +94,7 @@ class TrainingSpec(Definition):
     early_stopping: Annotated[EarlyStopping | None, Field(description="Default: all epochs are run.")] = None
     seed: Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="Decides all that is drawn. Default: drawn.")] = None
     shuffle: Annotated[bool, Field(description="Whether every epoch visits the rows in another order.")] = True
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Annotated[Literal["float32", "float64"], Field(description="What numbers are held and computed in.")] = "float32"
     validation: Annotated[ValidationSpec | None, Field(description="Default: every row is trained on.")] = None
     test: Annotated[FinalTest | None, Field(description="Default: no row is kept for the end.")] = None
     fold: Annotated[Fold | None, Field(description="Hold out one of several folds, in place of `validation`.")] = None
