@@ -51,19 +51,20 @@ class Predictor:
         self._machine.load(artifact.parameters)
         self._preprocessing = preprocessing(artifact.preprocessing, artifact.input_names, artifact.item_shapes)
         self._target = fitted_target(artifact.target_preprocessing)
-        self._may_miss = frozenset(filter(self._preprocessing.takes_missing, artifact.input_names))
+        self._texts = frozenset(name for name, shape in zip(artifact.input_names, artifact.item_shapes, strict=True) if shape is None)
+        self._may_miss = self._texts | frozenset(filter(self._preprocessing.takes_missing, artifact.input_names))
         self._turn = threading.Lock()
 
     def predict(self, columns: Mapping[str, Any]) -> Prediction:
         """The answers for `columns`: by input name, lists (of lists) of numbers or texts as in JSON, or arrays, one row per answer.
 
-        A number of a column that was imputed in training may be missing: None, or NaN in an array.
+        A number of a column that was imputed in training may be missing: None, or NaN in an array. So may a text: None, or an empty one.
         Raises InvalidData with every fault found; pointers begin with /inputs.
         """
         return self.read(self._outputs(self._columns(columns)))
 
     def takes_missing(self, name: str) -> bool:
-        """Whether numbers of this input may be missing."""
+        """Whether values of this input may be missing."""
         return name in self._may_miss
 
     def taken(self, table: Table) -> list[Column]:
@@ -108,7 +109,7 @@ class Predictor:
         artifact, faults = self.artifact, Faults()
         _check_names(columns, artifact.input_names, faults)
         try:
-            table = _table({name: columns[name] for name in artifact.input_names if name in columns}, self._may_miss)
+            table = _table({name: columns[name] for name in artifact.input_names if name in columns}, self._may_miss, self._texts)
         except InvalidData as refused:
             faults.extend(refused.faults, "/inputs")
             raise InvalidData(faults.found) from None
@@ -226,10 +227,10 @@ def _check_whole(column: Column, faults: Faults) -> None:
 
 def _as_texts(column: Column) -> Column:
     """Numbers that stand for texts, as a file that knows no difference between "7" and 7 gives them."""
-    if column.item_shape or not np.isfinite(column.values).all():
+    if column.item_shape:
         return column
     distinct, codes = np.unique(column.values, return_inverse=True)
-    texts = [str(int(each)) if each == int(each) else str(each) for each in distinct]
+    texts = ["" if np.isnan(each) else str(int(each)) if each == int(each) else str(each) for each in distinct]
     order = np.argsort(texts)
     return Column(column.name, np.argsort(order)[codes].astype(np.int64), tuple(texts[at] for at in order))
 
@@ -249,14 +250,14 @@ def _items(shape: tuple[int, ...]) -> str:
     return f"an item of shape {list(shape)}" if shape else "a single number"
 
 
-def _table(columns: Mapping[str, Any], may_miss: AbstractSet[str]) -> Table:
-    """Arrays as they are; everything else as JSON columns are read. may_miss: those whose numbers may be missing."""
+def _table(columns: Mapping[str, Any], may_miss: AbstractSet[str], texts: AbstractSet[str]) -> Table:
+    """Arrays as they are; everything else as JSON columns are read. may_miss: those whose values may be missing; texts: are of text."""
     arrays = {name: values for name, values in columns.items() if isinstance(values, np.ndarray) and values.dtype.kind in "biuf"}
     if len(arrays) < len(columns):
         lists = {name: _listed(values, name in may_miss) for name, values in columns.items()}
-        without = {name for name in may_miss & lists.keys() if _is_all_missing(lists[name])}
+        without = {name for name in may_miss & lists.keys() if _is_all_missing(lists[name], name in texts)}
         table = read_columns({name: [0] * len(rows) if name in without else rows for name, rows in lists.items()}, may_miss=may_miss)
-        return Table(Column(each.name, each.values * np.nan) if each.name in without else each for each in table.columns)
+        return Table(_without_values(each, each.name in texts) if each.name in without else each for each in table.columns)
     faults = Faults()
     for name, values in arrays.items():
         if values.ndim == 0 or len(values) == 0 or len(values) != len(next(iter(arrays.values()))):
@@ -279,5 +280,13 @@ def _listed(values: Any, may_miss: bool) -> Any:
     return values.tolist()
 
 
-def _is_all_missing(values: Any) -> bool:
-    return isinstance(values, list) and bool(values) and all(value is None for value in values)
+def _is_all_missing(values: Any, are_texts: bool) -> bool:
+    empty = (None, "") if are_texts else (None,)
+    return isinstance(values, list) and bool(values) and all(value in empty for value in values)
+
+
+def _without_values(column: Column, is_text: bool) -> Column:
+    """The column with every value missing."""
+    if is_text:
+        return Column(column.name, np.zeros(len(column.values), np.int64), ("",))
+    return Column(column.name, column.values * np.nan)

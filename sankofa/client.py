@@ -16,9 +16,11 @@ from urllib.parse import quote
 import httpx2
 
 from sankofa.administration import Keys, Tenants
+from sankofa.columns import column_list, is_array, is_series
 from sankofa.connection import Connection
 from sankofa.cross_validations import CrossValidation
-from sankofa.datasets import Dataset, Datasets, Table, column_list
+from sankofa.datasets import Dataset, Datasets, Table
+from sankofa.errors import InvalidInput
 from sankofa.jobs import Job
 from sankofa.models import Models, is_model, parts_of
 from sankofa.webhooks import Webhooks
@@ -109,6 +111,7 @@ class Client:
         data: Dataset | Table,
         target: str,
         *,
+        missing: Literal["refuse", "allow"] = "refuse",
         watch: bool = False,
         idempotency_key: str | None = None,
         **options: Unpack[TrainingOptions],
@@ -116,11 +119,12 @@ class Client:
         """Queue a training job and return it; `job.wait()` waits for its end, `job.watch()` shows how it goes.
 
         network: a list of layers, or {"layers": [...]}. data: a Dataset, the id of one ("ds_..."), or what `datasets.upload` takes.
-        target: the column to be learnt. watch: do so at once, and return the job when it has ended.
+        target: the column to be learnt. missing: as in `datasets.upload`. watch: do so at once, and return the job when it has ended.
         Raises InvalidRequest, with every fault of the spec at once; with `watch` also as `job.watch()` does.
         """
+        _refuse_bare(data, target)
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network
-        spec = {"dataset": self.dataset_id(data), "target": target, "network": layers, **options}
+        spec = {"dataset": self.dataset_id(data, missing=missing), "target": target, "network": layers, **options}
         job = self.submit(spec, idempotency_key=idempotency_key)
         return job.watch() if watch else job
 
@@ -131,6 +135,7 @@ class Client:
         target: str,
         *,
         folds: int = 5,
+        missing: Literal["refuse", "allow"] = "refuse",
         watch: bool = False,
         idempotency_key: str | None = None,
         **options: Unpack[TrainingOptions],
@@ -140,8 +145,9 @@ class Client:
         Takes what `train` takes, but for `validation`, `fold` and `split_column`: each fold is held out once in their place.
         Raises InvalidRequest, with every fault of the spec at once; then nothing is queued.
         """
+        _refuse_bare(data, target)
         layers = {"layers": list(network)} if isinstance(network, Sequence) else network
-        spec = {"dataset": self.dataset_id(data), "target": target, "network": layers, "folds": folds, **options}
+        spec = {"dataset": self.dataset_id(data, missing=missing), "target": target, "network": layers, "folds": folds, **options}
         found = self.submit_cross_validation(spec, idempotency_key=idempotency_key)
         return found.watch() if watch else found
 
@@ -165,6 +171,7 @@ class Client:
         *,
         step: int | str = "last",
         data: Dataset | Table | None = None,
+        missing: Literal["refuse", "allow"] = "refuse",
         network: Layers | None = None,
         preprocessing: Literal["kept", "fitted"] | None = None,
         idempotency_key: str | None = None,
@@ -173,8 +180,8 @@ class Client:
         """Queue a job that goes on from another, or from a version of a model; both stay as they are. `epochs` are further ones.
 
         job: a Job, the id of one, or "digits@production". step: "last", "best", or one that the job kept; a version has one. data: other
-        data, for fine-tuning. preprocessing: "kept", as the parent has fitted it, or "fitted" to the new data; else it is kept where
-        inputs and steps are the same. All that is left out is as it was there. Where
+        data, for fine-tuning; missing: as in `datasets.upload`. preprocessing: "kept", as the parent has fitted it, or "fitted" to the new
+        data; else it is kept where inputs and steps are the same. All that is left out is as it was there. Where
         nothing but `epochs`, `early_stopping`, `max_seconds` or `metrics` is told, the run goes on bit for bit; else one of its own
         begins with the parameters found there. `job.document["parent"]["continues"]` says which.
         Raises InvalidRequest where the network does not fit, Conflict where the job has no parameters.
@@ -189,7 +196,8 @@ class Client:
             parent["preprocessing"] = preprocessing
         spec: dict[str, Any] = {"parent": parent, **options}
         if data is not None:
-            spec["dataset"] = self.dataset_id(data)
+            _refuse_bare(data, "y")
+            spec["dataset"] = self.dataset_id(data, missing=missing)
         if network is not None:
             spec["network"] = {"layers": list(network)} if isinstance(network, Sequence) else network
         return self.submit(spec, idempotency_key=idempotency_key)
@@ -287,6 +295,13 @@ class Client:
         """What will be deleted, and when: `rules`, and in `data` what of yours they take next."""
         return dict(self._connection.get("/v1/retention"))
 
-    def dataset_id(self, data: Dataset | Table) -> str:
+    def dataset_id(self, data: Dataset | Table, *, missing: Literal["refuse", "allow"] = "refuse") -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
-        return self.datasets.id_of(data)
+        return self.datasets.id_of(data, missing=missing)
+
+
+def _refuse_bare(data: Any, target: str) -> None:
+    """Raise InvalidInput for data that can have no target."""
+    if is_array(data) or is_series(data) or isinstance(data, list):
+        got = "a list" if isinstance(data, list) else f"an array of shape {tuple(data.shape)}"
+        raise InvalidInput(f'data: expected inputs and a target by name, as {{"x": array, {target!r}: labels}}; got {got}')

@@ -6,16 +6,21 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
+from sankofa.columns import ALLOW, column_list, is_array, is_frame, is_series, of_frame, of_series
 from sankofa.connection import Connection, Content
 from sankofa.errors import InvalidInput
 from sankofa.parts import PARTS_FROM_BYTES, Parts, send
 from sankofa.sending import shown
+
+SHOWN_COLUMNS = 8
+ONLY_COLUMN = "x"
+"""What the service, too, calls the column of a single array."""
 
 # A file as a path, as bytes or open; a frame; or columns by name, as lists or arrays.
 Table = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any] | Any
@@ -23,7 +28,10 @@ Table = str | os.PathLike[str] | bytes | BinaryIO | Mapping[str, Any] | Any
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table of named columns that the service keeps. Equal content has an equal `digest`."""
+    """A table of named columns that the service keeps. Equal content has an equal `digest`.
+
+    created: of an upload, whether it made this dataset; False: the same content was there before, under the name it has. Else None.
+    """
 
     id: str
     name: str | None
@@ -31,10 +39,18 @@ class Dataset:
     rows: int
     columns: tuple[dict[str, Any], ...]
     document: dict[str, Any]
+    created: bool | None = None
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Dataset:
-        return cls(document["id"], document.get("name"), document["digest"], document["rows"], tuple(document["columns"]), document)
+    def from_document(cls, document: dict[str, Any], created: bool | None = None) -> Dataset:
+        columns = tuple(document["columns"])
+        return cls(document["id"], document.get("name"), document["digest"], document["rows"], columns, document, created)
+
+    def __repr__(self) -> str:
+        names = ", ".join([*map(str, self.column_names[:SHOWN_COLUMNS]), *(["..."] if len(self.columns) > SHOWN_COLUMNS else [])])
+        before = "; it was there before" if self.created is False else ""
+        named = "" if self.name is None else f" {self.name!r}"
+        return f"<Dataset {self.id}{named}: {self.rows:,} rows, {len(self.columns):,} columns ({names}){before}>"
 
     @property
     def column_names(self) -> list[str]:
@@ -62,31 +78,44 @@ class Datasets:
         where it stands.
 
         table: the path of a file (CSV, plain or gzip, npz, npy, Parquet, a zip of class folders), such a file as bytes or open in binary
-        mode, a frame of pandas or polars, or columns by name: lists or numpy arrays (rows, *item_shape) of equal length.
-        name: defaults to the file's name without its endings. missing: whether an empty cell, or None, may stand for a number that is
-        not there; a job then has to `impute` it.
+        mode, a frame of pandas or polars, columns by name: lists or numpy arrays (rows, *item_shape) of equal length; or a single array,
+        which becomes the column x.
+        name: defaults to the file's name without its endings. missing: whether values may be: empty cells and words for them (NA, ?, ...)
+        of a file, None, NaN and pandas' NA. A job has to `impute` numbers that are; texts that are, are a category of their own.
+        What was uploaded before is not stored again: it keeps its name, and `created` of the answer is False.
         progress: whether a file in parts shows how it goes; None: where that is seen, in a terminal or a notebook.
         Raises InvalidInput for what cannot be sent, InvalidRequest for a table that the service refuses.
         """
         allowing = {} if missing == "refuse" else {"missing": missing}
-        if hasattr(table, "columns") and hasattr(table, "__getitem__"):
-            table = {str(column): _of_frame(table[column]) for column in table.columns}
+        if is_frame(table):
+            table = of_frame(table)
+        elif is_array(table) or is_series(table):
+            table = {ONLY_COLUMN: table}
+        if isinstance(table, Mapping):
+            table = {str(column): of_series(values) if is_series(values) else values for column, values in table.items()}
         if isinstance(table, Mapping) and table and all(_is_packable(values, missing) for values in table.values()):
             options = {"name": name or "columns", **allowing}
             return self._create(_npz(table), "application/x-npz", options, idempotency_key, progress)
         if isinstance(table, Mapping):
-            document = {"name": name or "columns", "columns": {column: column_list(column, values) for column, values in table.items()}}
+            may_miss = missing == "allow"
+            columns = {column: column_list(column, values, may_miss=may_miss, remedy=ALLOW) for column, values in table.items()}
+            document = {"name": name or "columns", "columns": columns}
             return self._create(json.dumps(document, allow_nan=False).encode(), "application/json", allowing, idempotency_key)
         content: bytes | Path
         if isinstance(table, bytes):
             content = table
         elif isinstance(table, str | os.PathLike):
             path = Path(table)
-            name = name or re.sub(r"(\.(csv|tsv|npz|npy|parquet|zip))?(\.gz)?$", "", path.name)
+            name = name or name_of(path)
             if not path.is_file():
                 raise InvalidInput(f"{path}: expected a CSV file, found {'a folder' if path.is_dir() else 'nothing'} there")
             content = path
         else:
+            if not hasattr(table, "read"):
+                raise InvalidInput(
+                    "expected a file, a frame, an array, or columns by name, as "
+                    f'{{"x": array, "y": labels}}; got {"a list" if isinstance(table, list) else type(table).__name__}'
+                )
             content = table.read()
             if not isinstance(content, bytes):
                 raise InvalidInput(f"table: expected a file opened in binary mode, got one that reads {type(content).__name__}")
@@ -96,13 +125,13 @@ class Datasets:
         """The dataset with this id. Raises NotFound."""
         return Dataset.from_document(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}"))
 
-    def id_of(self, data: Dataset | Table) -> str:
+    def id_of(self, data: Dataset | Table, *, missing: Literal["refuse", "allow"] = "refuse") -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
         if isinstance(data, Dataset):
             return data.id
         if isinstance(data, str) and data.startswith("ds_") and not os.path.exists(data):
             return data
-        return self.upload(data).id
+        return self.upload(data, missing=missing).id
 
     def list(self, *, trash: bool = False) -> Iterator[Dataset]:
         """Every dataset, newest first, fetched page by page. trash: those in the trash, instead."""
@@ -179,20 +208,19 @@ class Datasets:
             # A large table takes the service a while to read.
             timeout_seconds=max(self._connection.timeout_seconds, 600.0),
         )
-        return Dataset.from_document(self._connection.document(response))
+        return Dataset.from_document(self._connection.document(response), response.status_code == 201)
 
 
-def _of_frame(series: Any) -> Any:
-    """The values of a frame's column: an array of numbers, or a list."""
-    values = series.to_numpy()
-    return values if values.dtype.kind in "biufU" else [None if value != value else value for value in series.to_list()]
+def name_of(path: Path) -> str:
+    """What a file's dataset is called: as the file, without its endings."""
+    return re.sub(r"(\.(csv|tsv|npz|npy|parquet|zip))?(\.gz)?$", "", path.name)
 
 
 def _is_packable(values: Any, missing: str) -> bool:
     """Whether the values are an array of numbers or texts that NumPy's own file holds as they are, and the service takes."""
-    kind = getattr(getattr(values, "dtype", None), "kind", "")
-    if kind not in tuple("biufU") or not getattr(values, "ndim", 0):
+    if not is_array(values):
         return False
+    kind = values.dtype.kind
     return kind != "f" or missing == "allow" or not bool((values != values).any() or (abs(values) == float("inf")).any())
 
 
@@ -208,18 +236,6 @@ def _npz(columns: Mapping[str, Any]) -> bytes:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 numpy.lib.format.write_array(member, numpy.asarray(values), allow_pickle=False)
     return packed.getvalue()
-
-
-def column_list(name: str, values: Any) -> list[Any]:
-    """The values of a column as a list that JSON can carry. Raises InvalidInput naming the column."""
-    listed = values.tolist() if hasattr(values, "tolist") else values
-    if not isinstance(listed, Sequence) or isinstance(listed, str | bytes):
-        raise InvalidInput(f"column {name!r}: expected a list or an array, got {type(values).__name__}")
-    try:
-        json.dumps(listed, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"column {name!r}: expected finite numbers or text, got something else ({error})") from error
-    return list(listed)
 
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from sankofa.columns import column_list
 from sankofa.connection import Connection
 from sankofa.curve import Curve
-from sankofa.datasets import Dataset, Datasets, Table, column_list
+from sankofa.datasets import Dataset, Datasets, Table
 from sankofa.errors import JobCancelled, JobFailed, WaitTimeout
 from sankofa.events import Event, follow_events
 from sankofa.trained import Prediction, Trained
@@ -251,24 +252,32 @@ class Job:
         """
         return self.trained(snapshot).download(path, format)
 
-    def predict(self, inputs: Mapping[str, Any] | Sequence[Any] | np.ndarray | Dataset, snapshot: str | int = "best") -> Prediction:
-        """What the trained network answers for `inputs`: columns by name, rows in the order of `spec["inputs"]`, or a dataset.
+    def predict(self, inputs: Any, snapshot: str | int = "best") -> Prediction:
+        """What the trained network answers for `inputs`: columns by name, a frame, rows in the order of its inputs, a file, a dataset.
 
-        For many rows `predict_all` makes a job of it.
+        As `Trained.predict` takes them. For many rows `predict_all` makes a job of it.
         """
         return self.trained(snapshot).predict(inputs)
 
     def trained(self, snapshot: str | int = "best") -> Trained:
         """What it has learned, for use. snapshot: "best", "last" or a step of `snapshots()`."""
-        return Trained(self._connection, f"/v1/jobs/{self.id}", snapshot=snapshot)
+        return Trained(self._connection, f"/v1/jobs/{self.id}", lambda: list(self.spec["inputs"]), snapshot=snapshot)
 
-    def predict_all(self, data: Dataset | Table | None = None, snapshot: str | int = "best", **options: Any) -> Job:
+    def predict_all(
+        self,
+        data: Dataset | Table | None = None,
+        snapshot: str | int = "best",
+        *,
+        missing: Literal["refuse", "allow"] = "refuse",
+        **options: Any,
+    ) -> Job:
         """Queue a job that answers for every row of `data` (without: of what the network was trained on), and return it.
 
-        data: a Dataset, the id of one, or what `datasets.upload` takes. options: name, tags, priority. When it has ended, its
-        `predictions()` are the answers.
+        data: a Dataset, the id of one, or what `datasets.upload` takes, as does missing. options: name, tags, priority. When it has
+        ended, its `predictions()` are the answers.
         """
-        body = {"dataset": None if data is None else Datasets(self._connection).id_of(data), "snapshot": str(snapshot), **options}
+        dataset = None if data is None else Datasets(self._connection).id_of(data, missing=missing)
+        body = {"dataset": dataset, "snapshot": str(snapshot), **options}
         response = self._connection.request("POST", f"/v1/jobs/{self.id}/predictions", body=body)
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
@@ -305,7 +314,7 @@ class Job:
         Raises InvalidRequest, WaitTimeout, JobFailed.
         """
         if isinstance(inputs := question.get("inputs"), Mapping):
-            question["inputs"] = {name: column_list(name, values) for name, values in inputs.items()}
+            question["inputs"] = {name: column_list(name, values, may_miss=True) for name, values in inputs.items()}
         body: dict[str, Any] = {"explain": {"type": type, **question}, "snapshot": str(snapshot), "run": run}
         if data is not None:
             body["dataset"] = Datasets(self._connection).id_of(data)

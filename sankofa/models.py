@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from sankofa.connection import Connection
@@ -89,10 +89,12 @@ class Models:
         """The same as Markdown."""
         return self.trained(reference).card_text()
 
-    def predict_all(self, reference: str, data: Dataset | Table | None = None, **options: Any) -> Job:
+    def predict_all(
+        self, reference: str, data: Dataset | Table | None = None, *, missing: Literal["refuse", "allow"] = "refuse", **options: Any
+    ) -> Job:
         """Queue a job in which a version answers for every row of `data`, and return it. As `Job.predict_all`."""
         name, which = parts_of(reference)
-        body = {"dataset": None if data is None else Datasets(self._connection).id_of(data), **options}
+        body = {"dataset": None if data is None else Datasets(self._connection).id_of(data, missing=missing), **options}
         response = self._connection.request("POST", f"{_path(name)}/predictions", params=which, body=body)
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
@@ -149,14 +151,18 @@ class Models:
         """Write the file of a version; as `Job.download`."""
         return self.trained(reference).download(path, format)
 
-    def predict(self, reference: str, inputs: Mapping[str, Any] | Sequence[Any] | np.ndarray) -> Prediction:
-        """What a version answers for `inputs`: columns by name, or rows. As `Job.predict`."""
+    def predict(self, reference: str, inputs: Any) -> Prediction:
+        """What a version answers for `inputs`: columns by name, a frame, rows, a file, a dataset. As `Job.predict`."""
         return self.trained(reference).predict(inputs)
 
     def trained(self, reference: str) -> Trained:
         """The network of a version, for use."""
         name, which = parts_of(reference)
-        return Trained(self._connection, _path(name), **which)
+        return Trained(self._connection, _path(name), lambda: self._inputs(reference), **which)
+
+    def _inputs(self, reference: str) -> Sequence[str]:
+        """The columns that a version reads."""
+        return [column["name"] for column in self.version(reference)["signature"]["inputs"]]
 
     def _post(self, path: str, body: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
         return dict(self._connection.document(self._connection.request("POST", path, body=body, idempotency_key=idempotency_key)))

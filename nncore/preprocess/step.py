@@ -42,7 +42,8 @@ class Item:
     @classmethod
     def of(cls, info: ColumnInfo) -> Item:
         """The items of a column of the table."""
-        return cls(tuple(info.item_shape), info.categories is not None, info, info.missing > 0)
+        is_text = info.categories is not None  # a missing text is a text of its own
+        return cls(tuple(info.item_shape), is_text, info, info.missing > 0 and not is_text)
 
     @property
     def features(self) -> int:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from nncore.faults import Faults, counted, did_you_mean, one_of, pointer, short
 from nncore.preprocess import Item, PreprocessSpec
 from nncore.spec.training import TrainingSpec
-from nncore.table.column import ColumnInfo
+from nncore.table.column import Column, ColumnInfo
 
 LARGEST = {"float32": 3.4e38, "float64": 1e150}
 """The largest number of a column that training in a dtype can take (squares of float64 must stay finite)."""
+
+Reading = Callable[[str], Column] | None
+"""Gives the values of a column by its name; None where they cannot be read."""
 
 MOST_WEIGHT = 1e6
 """Of a row, as of a class."""
@@ -42,15 +47,15 @@ def input_columns(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Fa
     return [by_name[name] for name in found]
 
 
-def target_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> ColumnInfo | None:
+def target_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], column: Reading, faults: Faults) -> ColumnInfo | None:
     if spec.target not in by_name:
         add_missing("/target", spec.target, by_name, faults)
     elif by_name[spec.target].missing:
-        refuse_gaps("/target", by_name[spec.target], "a target to learn", faults)
+        refuse_gaps("/target", by_name[spec.target], "a target to learn", column, faults)
     return by_name.get(spec.target)
 
 
-def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faults: Faults) -> None:
+def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], read: Reading, faults: Faults) -> None:
     """Whether the column of row weights, where one is named, holds a weight for every row."""
     name, at = spec.sample_weight, "/sample_weight"
     if name is None:
@@ -66,7 +71,7 @@ def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faul
         message = f"the column {short(name)} holds {got}, but a weight is one number per row; name another column"
         faults.add(at, "not_weights", message, expected="a number per row", got=got)
     elif column.missing:
-        refuse_gaps(at, column, "a weight", faults)
+        refuse_gaps(at, column, "a weight", read, faults)
     else:
         least, most = column.minimum or 0.0, column.maximum or 0.0
         if least < 0 or most > MOST_WEIGHT:
@@ -77,10 +82,17 @@ def check_weight_column(spec: TrainingSpec, by_name: dict[str, ColumnInfo], faul
             faults.add(at, "no_row_counts", message, expected="a weight above 0", got="0")
 
 
-def refuse_gaps(at: str, column: ColumnInfo, wanted: str, faults: Faults) -> None:
-    lacking = f"the column {short(column.name)} misses {counted(column.missing, 'number')}"
-    message = f"{lacking}, but every row has to have {wanted}; leave those rows out"
-    faults.add(at, "missing_numbers", message, expected="no missing number", got=f"{column.missing:,}")
+def refuse_gaps(at: str, column: ColumnInfo, wanted: str, read: Reading, faults: Faults) -> None:
+    """Adds the fault of a column that misses values which every row has to have; with the first such row, where the column can be read."""
+    thing, where = "number" if column.categories is None else "text", ""
+    if read is not None:
+        values = read(column.name).values
+        gaps = values == 0 if column.categories is not None else np.isnan(values).reshape(len(values), -1).any(axis=1)
+        where = f"{' (the first in ' if column.missing > 1 else ' ('}row {int(np.argmax(gaps)) + 1:,})"
+    lacking = f"the column {short(column.name)} misses {counted(column.missing, thing)}{where}"
+    message = f"{lacking}, but every row has to have {wanted}; fill it in, or leave such rows out"
+    code = "missing_numbers" if column.categories is None else "missing_texts"
+    faults.add(at, code, message, expected=f"no missing {thing}", got=f"{column.missing:,}")
 
 
 def add_missing(at: str, name: str, by_name: dict[str, ColumnInfo], faults: Faults) -> None:

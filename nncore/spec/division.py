@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nncore.faults import Faults, counted, one_of, short
 from nncore.group_split import TooFewGroups
-from nncore.spec.columns import add_missing, refuse_gaps
+from nncore.spec.columns import Reading, add_missing, refuse_gaps
 from nncore.spec.resolved import ResolvedFinalTest, ResolvedValidation
 from nncore.spec.training import FinalTest, TrainingSpec, ValidationSpec
 from nncore.split import SIDES, Division, HeldOut, divide, validation_size
-from nncore.table.column import Column, ColumnInfo
+from nncore.table.column import ColumnInfo
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ def row_parts(
     of_classes: bool | None,
     rows: int,
     seed: int,
-    column: Callable[[str], Column],
+    column: Reading,
     faults: Faults,
 ) -> RowParts:
     """The parts of so many rows, with their defaults. of_classes: whether the target is; None where that is not known.
 
-    column: gives a column by name; asked where the sizes of the parts depend on it.
+    column: asked where the sizes of the parts depend on it, which is to be told then.
     """
     found = Faults()
     _check_one_way(spec, found)
     if spec.group is not None:
-        _check_group(spec, spec.group, by_name, found)
+        _check_group(spec, spec.group, by_name, column, found)
     if spec.split_column is not None:
-        _check_split_column(spec, spec.split_column, by_name, found)
+        _check_split_column(spec, spec.split_column, by_name, column, found)
     validation, test = None, None
     if spec.validation is not None:
         stratified = _stratified(spec.validation, "validation", of_classes, found)
@@ -63,7 +63,7 @@ def row_parts(
         _check_training_rows(spec, rows, found)
     held_out = (0, 0)
     if not found:
-        held_out = _read_sizes(spec, rows, division, column, found) if division.reads else division.sizes(rows)
+        held_out = division.sizes(rows) if not division.reads else _read_sizes(spec, rows, division, column, found)
     faults.extend(found.found)
     return RowParts(division, validation, test, held_out)
 
@@ -83,7 +83,7 @@ def _check_one_way(spec: TrainingSpec, faults: Faults) -> None:
         faults.add("/fold/number", "no_such_fold", message, expected=most, got=str(spec.fold.number))
 
 
-def _check_group(spec: TrainingSpec, name: str, by_name: Mapping[str, ColumnInfo], faults: Faults) -> None:
+def _check_group(spec: TrainingSpec, name: str, by_name: Mapping[str, ColumnInfo], read: Reading, faults: Faults) -> None:
     column = by_name.get(name)
     if column is None:
         add_missing("/group", name, dict(by_name), faults)
@@ -95,10 +95,10 @@ def _check_group(spec: TrainingSpec, name: str, by_name: Mapping[str, ColumnInfo
         message = f"the column {short(name)} holds items of shape {list(column.item_shape)}, but a row belongs to one group; name another"
         faults.add("/group", "not_groups", message, expected="a text or a number per row", got=f"items of shape {list(column.item_shape)}")
     elif column.missing:
-        refuse_gaps("/group", column, "a group", faults)
+        refuse_gaps("/group", column, "a group", read, faults)
 
 
-def _check_split_column(spec: TrainingSpec, name: str, by_name: Mapping[str, ColumnInfo], faults: Faults) -> None:
+def _check_split_column(spec: TrainingSpec, name: str, by_name: Mapping[str, ColumnInfo], read: Reading, faults: Faults) -> None:
     column, at = by_name.get(name), "/split_column"
     if column is None:
         add_missing(at, name, dict(by_name), faults)
@@ -108,6 +108,8 @@ def _check_split_column(spec: TrainingSpec, name: str, by_name: Mapping[str, Col
     elif column.categories is None:
         message = f"the column {short(name)} holds numbers, but expected are the texts {one_of(SIDES)}"
         faults.add(at, "not_sides", message, expected=one_of(SIDES), got="numbers")
+    elif column.missing:
+        refuse_gaps(at, column, "a side", read, faults)
     else:
         unknown = [text for text in column.categories if text.strip().lower() not in SIDES]
         if unknown:
@@ -140,8 +142,10 @@ def _check_training_rows(spec: TrainingSpec, rows: int, faults: Faults) -> None:
             faults.add(f"/{name}/fraction", "no_training_rows", message, expected="at least one training row", got="none")
 
 
-def _read_sizes(spec: TrainingSpec, rows: int, division: Division, column: Callable[[str], Column], faults: Faults) -> tuple[int, int]:
+def _read_sizes(spec: TrainingSpec, rows: int, division: Division, column: Reading, faults: Faults) -> tuple[int, int]:
     """The sizes that follow from what columns hold."""
+    if column is None:
+        raise TypeError("to divide rows by a column it is read: resolve needs `values`")
     try:
         split = divide(rows, division, column)
     except TooFewGroups as error:

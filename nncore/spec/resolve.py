@@ -58,12 +58,13 @@ def resolve(
     """
     faults, of_inputs = Faults(), Faults()
     by_name = {column.name: column for column in columns}
-    target = None if "target" in unread else target_column(spec, by_name, faults)
+    read = None if values is None else _columns(by_name, values)
+    target = None if "target" in unread else target_column(spec, by_name, read, faults)
     asks_known = "inputs" not in unread and (spec.inputs is not None or target is not None)
     set_aside = () if spec.inputs else (spec.sample_weight, spec.group, spec.split_column)
     possible = {name: column for name, column in by_name.items() if name not in set_aside}
     inputs = input_columns(spec, possible, of_inputs) if asks_known else []
-    check_weight_column(spec, by_name, faults)
+    check_weight_column(spec, by_name, read, faults)
     asks_known = asks_known and "preprocess" not in unread
     preprocess, items = preprocessed(spec, inputs, of_inputs) if asks_known else ([], [])
     faults.extend(of_inputs.found)
@@ -85,7 +86,7 @@ def resolve(
     seed = secrets.randbelow(2**31) if spec.seed is None else spec.seed
     parts = RowParts(Division(seed))
     if not unread & {"validation", "test", "fold", "group", "split_column", "seed", "target"}:
-        parts = row_parts(spec, by_name, of_classes, rows, seed, _columns(by_name, values), faults)
+        parts = row_parts(spec, by_name, of_classes, rows, seed, read, faults)
     of_augment = Faults()
     augment = augmented(spec, items, loss, of_augment)
     faults.extend(of_augment.found)
@@ -266,12 +267,10 @@ def _optimizer(spec: TrainingSpec, sizes: Sizes | None, faults: Faults, found: l
         return spec.optimizer
 
 
-def _columns(by_name: Mapping[str, ColumnInfo], values: Callable[[str], np.ndarray] | None) -> Callable[[str], Column]:
+def _columns(by_name: Mapping[str, ColumnInfo], values: Callable[[str], np.ndarray]) -> Callable[[str], Column]:
     """Gives the columns that the data holds, read as they are asked for."""
 
     def column(name: str) -> Column:
-        if values is None:
-            raise TypeError("to divide rows by a column it is read: resolve needs `values`")
         categories = by_name[name].categories
         return Column(name, values(name), None if categories is None else tuple(categories))
 

@@ -63,12 +63,13 @@ def column_of(
 ) -> Column | None:
     """The column, or None with the reason in `faults`. It may share the memory of `array`.
 
-    array: (rows, *item_shape), also one that is mapped from a file: it is read in pieces. may_miss: whether NaN may stand for a number.
+    array: (rows, *item_shape), also one that is mapped from a file: it is read in pieces. may_miss: whether NaN may stand for a number,
+    and an empty text for a text.
     """
     if shape_fault(name, array.shape, array.dtype, limits, faults):
         return None
     if array.dtype.kind in "US":
-        return _category(name, array, limits, faults)
+        return _category(name, array, limits, faults, may_miss)
     if not _is_finite(name, array, may_miss, faults):
         return None
     target = np.dtype(_target(array))
@@ -91,14 +92,20 @@ def _is_finite(name: str, array: np.ndarray, may_miss: bool, faults: Faults) -> 
             where = [int(index) for index in np.argwhere(wrong)[0]]
             item = f", item {where[1:]}" if len(where) > 1 else ""
             got = str(float(block[tuple(where)]))
-            message = f"row {at + where[0] + 1}, column {short(name)}{item}: expected a finite number, got {got}"
+            remedy = "; fill it in or leave the row out" if got == "nan" else ""
+            message = f"row {at + where[0] + 1}, column {short(name)}{item}: expected a finite number, got {got}{remedy}"
             faults.add(pointer(name, at + where[0], *where[1:]), "not_finite", message, expected="a finite number", got=got)
             return False
         given += int((~np.isnan(block)).sum()) if may_miss else 1
     if not given:
-        message = f"column {short(name)}: every number is missing; leave the column out"
-        faults.add(pointer(name), "empty_column", message, expected="a number in some row", got="none")
+        refuse_empty(name, faults)
     return bool(given)
+
+
+def refuse_empty(name: str, faults: Faults) -> None:
+    """Adds the fault of a column of which every value is missing."""
+    message = f"column {short(name)}: every value is missing; leave the column out"
+    faults.add(pointer(name), "empty_column", message, expected="a value in some row", got="none")
 
 
 def _target(array: np.ndarray) -> str:
@@ -120,7 +127,7 @@ def _target(array: np.ndarray) -> str:
     return "float32" if exact else "float64"
 
 
-def _category(name: str, array: np.ndarray, limits: TableLimits, faults: Faults) -> Column | None:
+def _category(name: str, array: np.ndarray, limits: TableLimits, faults: Faults, may_miss: bool) -> Column | None:
     codes: dict[str, int] = {}
     values = np.empty(len(array), np.int64)
     for at, block in _blocks(array):
@@ -130,8 +137,10 @@ def _category(name: str, array: np.ndarray, limits: TableLimits, faults: Faults)
         except UnicodeError:
             faults.add(pointer(name), "unreadable_text", f"column {short(name)}: expected texts in UTF-8, got other bytes")
             return None
+        if may_miss:
+            texts = [text if text.strip() else "" for text in texts]
         for place, text in enumerate(texts):
-            if not text.strip() or "\0" in text:
+            if (not text.strip() and not may_miss) or "\0" in text:
                 row, got = at + place, "an empty text" if not text.strip() else ascii(text[:30])
                 message = f"row {row + 1}, column {short(name)}: expected text, got {got}; fill it in or leave the row out"
                 faults.add(pointer(name, row), "empty_cell", message, expected="text", got=got)
@@ -142,6 +151,9 @@ def _category(name: str, array: np.ndarray, limits: TableLimits, faults: Faults)
             message = f"column {short(name)}: expected {most}, got more; leave the column out if it only names the rows"
             faults.add(pointer(name), "too_many_categories", message, expected=most)
             return None
+    if not any(codes):
+        refuse_empty(name, faults)
+        return None
     categories = sorted(codes)
     position = np.empty(len(codes), np.int64)
     position[[codes[text] for text in categories]] = np.arange(len(codes))

@@ -18,10 +18,10 @@ _COUNTED_RANGE = 65_536
 class ColumnInfo(BaseModel):
     """What a column holds, without its values: all that resolving a spec needs to know.
 
-    integral: every value is a whole number. minimum, maximum: None for a category. missing: numbers that are not there; the others are
+    integral: every value is a whole number. minimum, maximum: None for a category. missing: values that are not there; the others are
     described.
     distinct: how many different values; None where counting them would take a sort.
-    categories: the texts of a category, sorted; its values are their positions.
+    categories: the texts of a category, sorted; its values are their positions. The empty text stands for a missing one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -41,7 +41,7 @@ class ColumnInfo(BaseModel):
 class Column:
     """Named values (rows, *item_shape): float32, float64 or int64, all finite; or NaN for a missing number, but not for all of them.
 
-    With `categories` the values are int64 positions in that sorted tuple of texts.
+    With `categories` the values are int64 positions in that sorted tuple of texts; the empty one, first, is that of missing texts.
     """
 
     name: str
@@ -63,11 +63,16 @@ class Column:
     def item_shape(self) -> tuple[int, ...]:
         return self.values.shape[1:]
 
+    def missing_texts(self) -> int:
+        """How many texts are missing; 0 of numbers."""
+        return int((self.values == 0).sum()) if self.categories and not self.categories[0] else 0
+
     def info(self) -> ColumnInfo:
         """Reads every value once."""
         if self.categories is not None:
+            missing, texts = self.missing_texts(), list(self.categories)
             return ColumnInfo(
-                name=self.name, dtype="category", integral=True, distinct=len(self.categories), categories=list(self.categories)
+                name=self.name, dtype="category", integral=True, distinct=len(texts) - bool(missing), categories=texts, missing=missing
             )
         minimum, maximum, missing = _span(self.values)
         integral = _is_integral(self.values)

@@ -36,13 +36,27 @@ _READ_ON_ROWS = 100_000
 _LAST_LINE = "\0the end of the file"
 
 
+Gaps = dict[str, dict[str, int]]
+"""By column: what was taken for a missing value, "" for an empty cell, and how often. Columns without any are left out."""
+
+
 def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits(), may_miss: Container[str] = NO_COLUMN) -> Table:  # noqa: B008 (frozen)
-    """The table of a CSV file, plain or packed with gzip, in UTF-8.
+    """The table of a CSV file: as `read_csv_and_gaps`."""
+    return read_csv_and_gaps(stream, limits=limits, may_miss=may_miss)[0]
+
+
+def read_csv_and_gaps(
+    stream: BinaryIO,
+    *,
+    limits: TableLimits = TableLimits(),  # noqa: B008 (frozen)
+    may_miss: Container[str] = NO_COLUMN,
+) -> tuple[Table, Gaps]:
+    """The table of a CSV file, plain or packed with gzip, in UTF-8; and what was taken for missing values.
 
     The delimiter is one of , ; tab | and is found out, as is the header; without one (no text in the first row) columns are
     named column_0, column_1, ... Numbers become float32, or int64 or float64 where that would change them (see numbers.py); a
-    column of text becomes a category. may_miss: columns of numbers in which an empty cell is kept as NaN. Blank lines are
-    skipped. Memory: the pieces and then the table, and about a block of text.
+    column of text becomes a category, one of true and false alone 1 and 0. may_miss: columns that may miss values (see missing.py):
+    numbers become NaN, texts the empty text. Blank lines are skipped. Memory: the pieces and then the table, and about a block of text.
     Raises InvalidData with every fault found: rows are counted from 1 without the header, lines from 1.
     """
     blocks = read_blocks(stream, limits)
@@ -63,7 +77,8 @@ def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits(), may_miss:
     header = dialect.header_lines
     begun = replace(first, lines=first.lines[header:], first_line=first.first_line + header)
     reader.read(chain([begun], blocks))
-    return reader.table()
+    table = reader.table()
+    return table, {column.name: dict(column.gaps) for column in reader.columns if column.gaps}
 
 
 class _Reader:
@@ -124,12 +139,11 @@ class _Reader:
 
         first_row, first_line = rows[0], lines[0]
         for columns, values in numbers:
-            take_numbers(columns, values)
             for column in columns:
-                column.seen.add("number", first_row, first_line, "", len(rows))
+                column.see_numbers(first_row, first_line, "", len(rows))
+            take_numbers(columns, values)
         for column, cells in stripped:
-            column.seen.add("text", first_row, first_line, cells[0], len(rows))
-            column.take_codes(cells)
+            column.take_texts(cells, first_row, first_line)
         self._count(len(rows))
         return True
 
@@ -205,6 +219,7 @@ class _Reader:
                 got=f"{self.ragged.cell} cells",
             )
         for column in self.columns:
+            column.settle()
             column.report(faults)
         if faults:
             raise InvalidData(faults.found)
@@ -212,7 +227,7 @@ class _Reader:
 
     def _joined(self) -> Iterator[Column]:
         """The columns. All go forward together, for pieces that were read together are views of one block; so do those of one dtype."""
-        dtypes = ["int64" if column.is_text else column.dtype for column in self.columns]
+        dtypes = ["int64" if column.dtype == "category" else column.dtype for column in self.columns]
         arrays = {dtype: iter(np.empty((dtypes.count(dtype), self.rows), dtype)) for dtype in set(dtypes)}
         values = [next(arrays[dtype]) for dtype in dtypes]
         at = 0

@@ -11,6 +11,7 @@ from itertools import islice
 
 from nncore.errors import InvalidData
 from nncore.table.limits import TableLimits
+from nncore.table.missing import stands_for_nothing
 from nncore.table.names import too_many_columns
 
 DELIMITERS = ("\t", ";", "|", ",")
@@ -70,7 +71,7 @@ def sniff(lines: Sequence[str], limits: TableLimits) -> Dialect | None:
 def is_text(cell: str) -> bool:
     """True for a cell that is neither a number nor a missing value."""
     stripped = cell.strip()
-    return bool(stripped) and not NUMBER.match(stripped) and not NOT_FINITE.match(stripped)
+    return bool(stripped) and not NUMBER.match(stripped) and not NOT_FINITE.match(stripped) and not stands_for_nothing(stripped)
 
 
 def cells_of(lines, delimiter: str):  # type: ignore[no-untyped-def]  # csv's reader type has no public name

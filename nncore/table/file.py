@@ -11,7 +11,7 @@ import numpy as np
 from nncore.table.archive import opened
 from nncore.table.arrays import Scratch
 from nncore.table.class_folders import read_folders
-from nncore.table.csv import read_csv
+from nncore.table.csv import Gaps, read_csv_and_gaps
 from nncore.table.dialect import sniff
 from nncore.table.limits import TableLimits
 from nncore.table.npy import read_npy, read_npz
@@ -55,11 +55,12 @@ def read_file(
                 return Read(read_npz(archive, limits=limits, scratch=scratch, may_miss=may_miss), {"format": "npz"})
             table, common = read_folders(archive, limits=limits, scratch=scratch)
             return Read(table, {"format": "class_folders", **common})
-    return Read(read_csv(stream, limits=limits, may_miss=may_miss), _dialect(stream, limits))
+    table, gaps = read_csv_and_gaps(stream, limits=limits, may_miss=may_miss)
+    return Read(table, _dialect(stream, limits, gaps))
 
 
-def _dialect(stream: BinaryIO, limits: TableLimits) -> dict[str, Any]:
-    """How a CSV file that was read without a fault is written."""
+def _dialect(stream: BinaryIO, limits: TableLimits, gaps: Gaps) -> dict[str, Any]:
+    """How a CSV file that was read without a fault is written, and what in it was taken for missing values."""
     stream.seek(0)
     packed = stream.read(2) == _GZIP
     stream.seek(0)
@@ -72,4 +73,5 @@ def _dialect(stream: BinaryIO, limits: TableLimits) -> dict[str, Any]:
         "header": dialect.has_header,
         "quoting": block.quoted,
         "packed": "gzip" if packed else None,
+        "missing": gaps,
     }

@@ -16,6 +16,7 @@ import numpy as np
 
 from nncore.errors import Fault, InvalidData
 from nncore.faults import Faults, pointer, short
+from nncore.table.arrays import refuse_empty
 from nncore.table.column import Column
 from nncore.table.encoded import read_encoded
 from nncore.table.limits import TableLimits
@@ -41,8 +42,8 @@ def read_columns(
 
     A row is a number, a boolean (0 or 1), a text (the column becomes a category), or a list of numbers nested as deep as
     MAX_DEPTH, in every row of the same shape. Numbers may also come packed: see encoded.py.
-    may_miss: columns of numbers in which a null is kept as NaN. Raises InvalidData with every fault found; pointers begin at a column's
-    name and count rows from 0, messages count rows from 1.
+    may_miss: columns in which a null is kept, in numbers as NaN, among texts as the empty text. Raises InvalidData with every fault found;
+    pointers begin at a column's name and count rows from 0, messages count rows from 1.
     """
     if not isinstance(columns, Mapping) or not columns:
         got = short(columns) if not isinstance(columns, Mapping) else "none"
@@ -97,13 +98,14 @@ def _read_column(name: str, rows: Any, limits: TableLimits, may_miss: bool, faul
     gaps = [at for at, cell in enumerate(cells) if cell is None] if may_miss else []
     if gaps and len(gaps) < len(cells):
         given = next(cell for cell in cells if cell is not None)
-        if _KIND_OF_TYPE.get(type(given)) in ("number", "boolean"):
+        of = _KIND_OF_TYPE.get(type(given))
+        if of in ("number", "boolean"):
             cells = [given if cell is None else cell for cell in cells]  # until they are numbers
-        else:
-            gaps = []
+        elif of == "text" and len(shape) == 1:
+            cells = ["" if cell is None else cell for cell in cells]
     kind = _only_kind(cells)
     if kind == "text" and len(shape) == 1:
-        return _category(name, cells, limits, faults)
+        return _category(name, cells, limits, faults, may_miss)
     if kind == "boolean":
         return _with_gaps(Column(name, np.array(cells, dtype=np.float32).reshape(shape)), gaps)
     if kind != "number":
@@ -212,18 +214,24 @@ def _refuse_kinds(name: str, cells: list[Any], shape: tuple[int, ...], faults: F
         )
 
 
-def _category(name: str, texts: list[str], limits: TableLimits, faults: Faults) -> Column | None:
+def _category(name: str, texts: list[str], limits: TableLimits, faults: Faults, may_miss: bool) -> Column | None:
+    if may_miss:
+        texts = [text if text.strip() else "" for text in texts]
+        if not any(texts):
+            refuse_empty(name, faults)
+            return None
     categories = sorted(set(texts))
     if len(categories) > limits.max_categories:
         most = f"at most {limits.max_categories:,} different texts"
         faults.add(pointer(name), "too_many_categories", f"column {short(name)}: expected {most}, got {len(categories):,}", expected=most)
         return None
     for text in categories:
-        if not text.strip() or "\0" in text or not _is_unicode(text):
+        if (not text.strip() and not may_miss) or "\0" in text or not _is_unicode(text):
             at = texts.index(text)
             code, got = ("empty_cell", "an empty text") if not text.strip() else ("unreadable_text", ascii(text[:30]))
             wanted = "text of Unicode characters other than NUL" if text.strip() else "text"
-            faults.add(pointer(name, at), code, f"{_place(name, [at])}: expected {wanted}, got {got}", expected=wanted, got=got)
+            remedy = "" if text.strip() else "; fill it in or leave the row out"
+            faults.add(pointer(name, at), code, f"{_place(name, [at])}: expected {wanted}, got {got}{remedy}", expected=wanted, got=got)
             return None
     position = {text: at for at, text in enumerate(categories)}
     return Column(name, np.array([position[text] for text in texts], dtype=np.int64), tuple(categories))

@@ -10,7 +10,7 @@ import numpy as np
 
 from nncore.errors import Fault, InvalidData
 from nncore.faults import Faults, pointer, short
-from nncore.table.arrays import Scratch, column_of, shape_fault
+from nncore.table.arrays import Scratch, column_of, refuse_empty, shape_fault
 from nncore.table.column import Column
 from nncore.table.limits import TableLimits
 from nncore.table.names import name_faults
@@ -78,7 +78,7 @@ def _read(arrow: Any, file: Any, name: str, limits: TableLimits, faults: Faults,
     kind = file.schema_arrow.field(name).type
     rows = file.metadata.num_rows
     if _is_text(arrow, kind):
-        return _category(arrow, file, name, limits, faults)
+        return _category(arrow, file, name, limits, faults, may_miss)
     target: np.ndarray | None = None
     at = 0
     for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[name], use_threads=False):
@@ -120,7 +120,7 @@ def _read(arrow: Any, file: Any, name: str, limits: TableLimits, faults: Faults,
     return column_of(name, target, limits, faults, scratch=scratch, may_miss=may_miss)
 
 
-def _category(arrow: Any, file: Any, name: str, limits: TableLimits, faults: Faults) -> Column | None:
+def _category(arrow: Any, file: Any, name: str, limits: TableLimits, faults: Faults, may_miss: bool) -> Column | None:
     codes: dict[str, int] = {}
     pieces = []
     at = 0
@@ -128,13 +128,15 @@ def _category(arrow: Any, file: Any, name: str, limits: TableLimits, faults: Fau
         values = batch.column(0)
         if not arrow.types.is_dictionary(values.type):
             values = values.dictionary_encode()
-        if values.null_count:
+        if values.null_count and not may_miss:
             _missing(name, at + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False))), faults)
             return None
-        texts = values.dictionary.to_pylist()
-        used = values.indices.to_numpy()
+        texts = [*values.dictionary.to_pylist(), ""]
+        if may_miss:
+            texts = [text if isinstance(text, str) and text.strip() else "" for text in texts]
+        used = values.indices.cast(arrow.int64()).fill_null(len(texts) - 1).to_numpy()
         for place in np.unique(used):
-            if not isinstance(texts[place], str) or not texts[place].strip() or "\0" in texts[place]:
+            if not isinstance(texts[place], str) or (not texts[place].strip() and not may_miss) or "\0" in texts[place]:
                 _missing(name, at + int(np.argmax(used == place)), faults)
                 return None
             codes.setdefault(texts[place], len(codes))
@@ -144,6 +146,9 @@ def _category(arrow: Any, file: Any, name: str, limits: TableLimits, faults: Fau
             return None
         pieces.append(np.array([codes.get(text, 0) for text in texts], np.int64)[used])
         at += len(used)
+    if not any(codes):
+        refuse_empty(name, faults)
+        return None
     categories = sorted(codes)
     position = np.empty(len(codes), np.int64)
     position[[codes[text] for text in categories]] = np.arange(len(codes))

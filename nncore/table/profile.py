@@ -21,7 +21,7 @@ _UNIT = 2.0**40
 
 
 def profile(table: Table) -> list[dict[str, Any]]:
-    """For each column its name, dtype, item_shape, rows, and missing numbers; then
+    """For each column its name, dtype, item_shape, rows, and missing values; then
 
     of numbers: minimum, maximum, mean, deviation (of the population), quantiles, histogram (counts between edges), distinct, sampled;
     of texts, and of few whole numbers: values, the most frequent first, with their counts. JSON. Reads in pieces.
@@ -40,8 +40,10 @@ def _profile(column: Column) -> dict[str, Any]:
     if column.categories is not None:
         counts = np.bincount(flat, minlength=len(column.categories))
         order = np.argsort(-counts, kind="stable")[:SHOWN_VALUES]
-        shown = [{"value": column.categories[at], "count": int(counts[at])} for at in order]
-        return {**described, "missing": 0, "distinct": len(column.categories), "numbers": None, "values": shown}
+        shown = [{"value": column.categories[at], "count": int(counts[at])} for at in order if column.categories[at]]
+        missing = column.missing_texts()
+        distinct = len(column.categories) - bool(missing)
+        return {**described, "missing": missing, "distinct": distinct, "numbers": None, "values": shown}
 
     pieces = [flat[at : at + _AT_ONCE] for at in range(0, flat.size, _AT_ONCE)]
     given, total = 0, 0.0

@@ -11,7 +11,7 @@ import click
 from sankofa.client import Client
 from sankofa.commands.completion import dataset_ids
 from sankofa.commands.exits import Exit, end_of
-from sankofa.commands.options import as_json, connected, dataset_of, timeout, write_json
+from sankofa.commands.options import as_json, connected, dataset_of, missing, timeout, write_json
 from sankofa.commands.spec import changed, read_spec
 from sankofa.commands.tables import show_table
 from sankofa.cross_validations import CrossValidation, spread_text
@@ -21,7 +21,7 @@ from sankofa.progress import measure
 @click.command("cross-validate")
 @click.argument("spec", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--data", shell_complete=dataset_ids, help="File to train on, or the id of a dataset; else the spec's `dataset`.")
-@click.option("--allow-missing", is_flag=True, help="Take empty cells of the file for missing numbers, which the spec has to impute.")
+@missing
 @click.option("--target", help="Column to be learnt; else the spec's `target`.")
 @click.option("--folds", type=int, help="How many folds; else the spec's `folds`, else 5.")
 @click.option("--set", "settings", multiple=True, metavar="PLACE=VALUE", help="Put it into the spec: --set optimizer.learning_rate=0.01")
@@ -34,7 +34,7 @@ def cross_validate(
     client: Client,
     spec: str,
     data: str | None,
-    allow_missing: bool,
+    missing: str,
     target: str | None,
     folds: int | None,
     settings: tuple[str, ...],
@@ -61,7 +61,7 @@ def cross_validate(
         given = {"target": target, "folds": folds, "name": name, "seed": seed}
         document |= {key: value for key, value in given.items() if value is not None}
         if data is not None:
-            document["dataset"] = dataset_of(client, data, missing="allow" if allow_missing else "refuse")
+            document["dataset"] = dataset_of(client, data, missing=missing)
         if "dataset" not in document:
             raise click.UsageError(f"{spec} names no dataset; add --data FILE or --data ds_...")
         found = client.submit_cross_validation(document)

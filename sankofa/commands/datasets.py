@@ -10,7 +10,7 @@ import click
 
 from sankofa.client import Client
 from sankofa.commands.completion import dataset_ids
-from sankofa.commands.options import as_json, connected, missing_file, write_json
+from sankofa.commands.options import as_json, connected, missing, missing_file, was_there, write_json
 from sankofa.commands.tables import show_table
 from sankofa.datasets import Dataset
 from sankofa.sending import size
@@ -26,7 +26,7 @@ def data() -> None:
 @data.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--name", help="What to call it; else as the file.")
-@click.option("--missing", type=click.Choice(["refuse", "allow"]), default="refuse", show_default=True, help="Empty cells.")
+@missing
 @as_json
 @connected
 def upload(client: Client, file: Path, name: str | None, missing: str, as_json: bool) -> None:
@@ -39,6 +39,8 @@ def upload(client: Client, file: Path, name: str | None, missing: str, as_json: 
         raise click.UsageError(missing_file(file))
     started = time.monotonic()
     made = client.datasets.upload(file, name=name, missing=missing, progress=not as_json)  # type: ignore[arg-type]  # a choice
+    if made.created is False:
+        click.echo(was_there(file, made), err=True)
     if as_json:
         write_json(made.document)
         return

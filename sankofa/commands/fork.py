@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 
 from sankofa.client import Client
-from sankofa.commands.options import as_json, connected, dataset_of, one_source, read_json, write_json
+from sankofa.commands.options import as_json, connected, dataset_of, missing, one_source, read_json, write_json
 from sankofa.progress import summary
 
 
@@ -15,7 +15,8 @@ from sankofa.progress import summary
 @one_source
 @click.option("--epochs", type=click.IntRange(min=1), help="Further epochs; else those that JOB had left, or as many as it had.")
 @click.option("--step", default="last", show_default=True, help="Where to go on: last, best, or a step that JOB kept.")
-@click.option("--data", help="Other data: a CSV file (plain or .gz), or the id of a dataset.")
+@click.option("--data", help="Other data: a file, or the id of a dataset.")
+@missing
 @click.option(
     "--preprocessing",
     type=click.Choice(["kept", "fitted"]),
@@ -31,6 +32,7 @@ def fork(
     epochs: int | None,
     step: str,
     data: str | None,
+    missing: str,
     preprocessing: Literal["kept", "fitted"] | None,
     changes: str | None,
     name: str | None,
@@ -45,7 +47,7 @@ def fork(
     if not isinstance(options, dict):
         raise click.UsageError(f"--changes: expected a JSON object, got {changes}")
     options |= {key: value for key, value in {"epochs": epochs, "name": name}.items() if value is not None}
-    dataset = None if data is None else dataset_of(client, data)
+    dataset = None if data is None else dataset_of(client, data, missing=missing)
     at = int(step) if step.isdecimal() else step
     job = client.fork(source, step=at, data=dataset, preprocessing=preprocessing, **options)
     if as_json:

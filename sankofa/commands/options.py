@@ -13,6 +13,7 @@ import click
 
 from sankofa.client import Client
 from sankofa.commands.completion import dataset_ids, job_ids, profiles
+from sankofa.datasets import Dataset, name_of
 
 Parameters = ParamSpec("Parameters")
 Command = Callable[..., int | None]
@@ -25,19 +26,39 @@ some_jobs = click.argument("job_ids", nargs=-1, required=True, metavar="JOB...",
 timeout = click.option("--timeout", "timeout_seconds", type=click.FloatRange(min=0), help="Wait at most this many seconds.")
 
 
+missing = click.option(
+    "--missing",
+    type=click.Choice(["refuse", "allow"]),
+    default="refuse",
+    show_default=True,
+    help="Of a file: whether values may be, as empty cells, NA, ?, ...; a spec has to impute numbers that are.",
+)
+
+
 def data_argument(name: str) -> Callable[[Command], Command]:
     """An argument that is a file, which is uploaded, or the id of a dataset."""
     return click.argument(name, metavar="DATA", shell_complete=dataset_ids)
 
 
 def dataset_of(client: Client, data: str, **options: Any) -> str:
-    """The id of a dataset, or of the one that a file becomes; a file that is not there is told with files of like names."""
+    """The id of a dataset, or of the one that a file becomes; a file that is not there is told with files of like names.
+
+    Where its content is there already under another name than the file's, stderr says so.
+    """
     path = Path(data)
     if data.startswith("ds_") and not path.exists():
         return data
     if not path.is_file():
         raise click.UsageError(missing_file(path))
-    return client.datasets.upload(path, **options).id
+    made = client.datasets.upload(path, **options)
+    if made.created is False and made.name != name_of(path):
+        click.echo(was_there(path, made), err=True)
+    return made.id
+
+
+def was_there(path: Path, dataset: Dataset) -> str:
+    """What to say of a file whose content was uploaded before."""
+    return f"{path}: this content is there already, as {dataset.id}{f' ({dataset.name})' if dataset.name else ''}; nothing new is stored"
 
 
 def missing_file(path: Path) -> str:

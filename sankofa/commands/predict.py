@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 from pathlib import Path
-from typing import Any
 
 import click
 
 from sankofa.client import Client
 from sankofa.commands.exits import Exit, end_of
-from sankofa.commands.options import as_json, connected, one_source, read_json, snapshot, write_json
+from sankofa.commands.options import as_json, connected, dataset_of, missing, one_source, read_json, snapshot, write_json
 from sankofa.jobs import Job
 from sankofa.models import is_model
 from sankofa.progress import follow, summary
-from sankofa.trained import Trained
 
 ENDINGS = {".csv": "csv", ".npz": "npz"}
 
@@ -24,10 +19,13 @@ ENDINGS = {".csv": "csv", ".npz": "npz"}
 @click.command()
 @one_source
 @click.option(
-    "--data", type=click.Path(exists=True, dir_okay=False, allow_dash=True), help="CSV with the network's input columns; - reads stdin."
+    "--data",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="A file with the network's input columns, CSV, npz or Parquet; - reads stdin.",
 )
 @click.option("--inputs", help='The same as JSON: {"x": [[0, 1]]} by column, or [[0, 1]] by row.')
 @click.option("--batch", help="A file of any number of rows, or the id of a dataset: a job answers for all of them.")
+@missing
 @click.option("--output", help="With --batch: the file to write, .csv or .npz. [default: CSV to stdout]")
 @snapshot
 @as_json
@@ -38,13 +36,15 @@ def predict(
     data: str | None,
     inputs: str | None,
     batch: str | None,
+    missing: str,
     output: str | None,
     snapshot: str,
     as_json: bool,
 ) -> int:
     """Predict with what a job has learned, or with a model (digits@production, digits@3; digits is its newest version).
 
-    A line per row on stdout. Columns of the CSV that the network does not read are left out.
+    A line per row on stdout. Columns of the file that the network does not read are left out. Of --data and --inputs what the network was
+    trained to miss may be missing; --missing is of a --batch file.
 
     With --json: one document with outputs, and probabilities, labels and classes where the loss has them; with --batch the job instead.
     """
@@ -53,12 +53,11 @@ def predict(
     if output is not None and (batch is None or Path(output).suffix not in ENDINGS):
         raise click.UsageError(f"--output: expected a file name that ends in {' or '.join(ENDINGS)}, with --batch; got {output}")
     if batch is not None:
-        dataset = client.dataset_id(batch)
+        dataset = dataset_of(client, batch, missing=missing)
         made = client.models.predict_all(source, dataset) if is_model(source) else client.job(source).predict_all(dataset, snapshot)
         return _as_job(made, output, as_json)
-    trained, names = _source(client, source, snapshot)
-    rows = read_json(inputs, "--inputs") if inputs is not None else _columns(data or "-", names)
-    prediction = trained.predict(rows)
+    trained = client.models.trained(source) if is_model(source) else client.job(source).trained(snapshot)
+    prediction = trained.predict(read_json(inputs, "--inputs") if inputs is not None else _content(data or "-"))
     if as_json:
         write_json({name: values.tolist() if hasattr(values, "tolist") else values for name, values in vars(prediction).items()})
         return Exit.DONE
@@ -89,37 +88,6 @@ def _as_job(job: Job, output: str | None, as_json: bool) -> int:
     return end_of(made.state)
 
 
-def _source(client: Client, source: str, snapshot: str) -> tuple[Trained, list[str]]:
-    """What is to be asked, and the columns that it reads."""
-    if is_model(source):
-        version = client.models.version(source)
-        return client.models.trained(source), [column["name"] for column in version["signature"]["inputs"]]
-    job = client.job(source)
-    return job.trained(snapshot), list(job.spec.get("inputs") or [])
-
-
-def _columns(path: str, wanted: list[str]) -> dict[str, list[Any]]:
-    """The columns that are wanted out of a CSV file: numbers, or text where a cell is none."""
+def _content(path: str) -> bytes:
     with click.open_file(path, "rb") as file:
-        data = file.read()
-    try:
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{path}: expected CSV in UTF-8, plain or gzip: {error}") from error
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    header = rows[0] if rows else []
-    missing = [name for name in wanted if name not in header]
-    if missing:
-        raise click.UsageError(f"{path}: expected the network's input columns in the first line; missing: {', '.join(missing[:10])}")
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(header):
-            raise click.UsageError(f"{path}: row {number} has {len(row)} cells, the header has {len(header)}")
-    places = {name: header.index(name) for name in wanted}
-    return {name: [_cell(row[place]) for row in rows[1:]] for name, place in places.items()}
-
-
-def _cell(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+        return bytes(file.read())

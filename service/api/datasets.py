@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import IO, Any, Literal, cast
 
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from nncore.errors import Fault, InvalidData
 from nncore.table import ColumnInfo, TableLimits
+from nncore.table.file import Read
 from nncore.table.missing import EVERY_COLUMN, NO_COLUMN
 from service.api import examples, idempotency
 from service.api.access_log import about
@@ -19,6 +22,7 @@ from service.api.parameters import DatasetPath, Page, Parameters, cursor
 from service.api.problems import Refusal
 from service.api.resumable import arrived
 from service.api.uploads import OTHER_TYPES, ColumnsBody, Name, PartsBody, received
+from service.api.uploads import Upload as Received
 from service.settings import Settings
 from service.store import blobs, quotas, trash, uploads
 from service.store import datasets as stored
@@ -72,7 +76,8 @@ class DatasetDocument(BaseModel):
     columns: list[ColumnInfo]
     sniffed: dict[str, Any] | None = Field(
         description="What was found out about the file: its `format`; of CSV the `delimiter`, whether there is a `header` and "
-        "`quoting`, how it is `packed`; of pictures and sounds what they have in common."
+        '`quoting`, how it is `packed`, and what was taken for `missing` values in each column, how often (`""` is an empty cell); of '
+        "pictures and sounds what they have in common. In an answer of 200: of the file that was just sent."
     )
     created_at: str
     trashed_at: str | None = Field(description="When it was put into the trash.")
@@ -97,8 +102,9 @@ class CreateDatasetQuery(Parameters):
     name: Name | None = Field(None, description="What to call the dataset.")
     missing: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="Whether an empty CSV cell, or a null in JSON, may stand for a missing number. A job that takes such a column has to "
-        "`impute` it.",
+        description="Whether values may be missing: empty CSV cells, words for them in columns of numbers (NA, null, nan, None, ?, ...), "
+        "nulls in JSON and Parquet, NaN in arrays. A job has to `impute` numbers that are; texts that are, are empty: a category of their "
+        "own.",
     )
 
 
@@ -130,12 +136,14 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
     pyarrow); a zip of folders named for classes, with PNG or JPEG pictures (where it has Pillow) or WAV sounds of one size: columns
     `picture` (channels, height, width) or `sound`, and `label`. The answer's `sniffed` says what was found.
 
-    A column holds numbers, or texts: then it is categorical. Numbers are kept as float32 where that changes none of them (in CSV: none as
-    it is written), else as int64 or float64. In JSON a row may also be a list of numbers, nested as you like, of one shape in all rows; or
-    all rows of a column come packed, `{"dtype": "float32", "shape": [rows, ...], "base64": "..."}`, little-endian in C order. NaN,
-    infinity and empty cells (unless numbers may be missing: `missing=allow`), and ragged rows are refused, with row and column.
+    A column holds numbers, or texts: then it is categorical. Booleans are the numbers 1 and 0 (in CSV: a column of `true` and `false`
+    alone, in any case). Numbers are kept as float32 where that changes none of them (in CSV: none as it is written), else as int64 or
+    float64. In JSON a row may also be a list of numbers, nested as you like, of one shape in all rows; or
+    all rows of a column come packed, `{"dtype": "float32", "shape": [rows, ...], "base64": "..."}`, little-endian in C order. Missing
+    values (unless they are allowed: `missing=allow`), infinity and ragged rows are refused, with row and column.
 
-    Content you have uploaded before is not stored again: the answer is 200 with the dataset you have, under the name it has.
+    Content you have uploaded before is not stored again: the answer is 200 with the dataset you have, under the name it has. Only its
+    `sniffed` is then of what was just sent (null where that is an upload in parts that was read before), and is not kept.
     """
     here = context()
     with received(here.settings, query.name, in_parts=True) as upload:
@@ -144,10 +152,10 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
         if not made:
             parts = arrived(upload.upload_id, cast(IO[bytes], upload.content)) if upload.upload_id else None
             if parts and parts.dataset_id:
-                return _same(_made_of(parts))
-            read = upload.read(limits(here.settings), EVERY_COLUMN if query.missing == "allow" else NO_COLUMN, here.settings.data_dir)
+                return _same(_made_of(parts), None)
+            read = _read(upload, query.missing == "allow", here.settings)
             if same := stored.with_content(here.store, tenant_id(), read.table.digest):
-                return _same(same, parts)
+                return _same(same, read.sniffed, parts)
             header = read.table.header()
             quotas.room_is_left(here.store, tenant_id(), header["bytes"] - (parts.bytes if parts else 0))
             new = NewDataset(
@@ -170,7 +178,7 @@ def create_dataset(query: CreateDatasetQuery) -> Response:
                 raise
             except SameContent as error:  # another upload was quicker
                 blobs.remove(here.store, [new.blob_id])
-                return _same(error.dataset, parts)
+                return _same(error.dataset, read.sniffed, parts)
             if made.replayed:  # a twin was quicker
                 blobs.remove(here.store, [new.blob_id])
             if parts:
@@ -189,12 +197,29 @@ def _made_of(parts: Upload) -> Dataset:
         raise Refusal(409, "upload_used", detail) from None
 
 
-def _same(dataset: Dataset, parts: Upload | None = None) -> Response:
-    """200: the content was there before. parts: the upload that brought it once more."""
+def _read(upload: Received, may_miss: bool, settings: Settings) -> Read:
+    """The table that was sent. Raises InvalidData; where it only misses values that may not be missing, with how to allow it."""
+    try:
+        return upload.read(limits(settings), EVERY_COLUMN if may_miss else NO_COLUMN, settings.data_dir)
+    except InvalidData as refused:
+        if may_miss:
+            raise
+        raise InvalidData(_allowing(fault) for fault in refused.faults) from None
+
+
+def _allowing(fault: Fault) -> Fault:
+    """The fault; of a value that is missing, with how to allow that."""
+    if fault.code != "empty_cell" and fault.got != "nan":
+        return fault
+    return replace(fault, message=f'{fault.message}, or allow it: missing=allow (--missing allow; in Python missing="allow")')
+
+
+def _same(dataset: Dataset, sniffed: dict[str, Any] | None, parts: Upload | None = None) -> Response:
+    """200: the content was there before. sniffed: what was found in the bytes just sent. parts: the upload that brought it once more."""
     if parts:
         uploads.became(context().store, parts, dataset.id)
     about(dataset_id=dataset.id)
-    body = encode(document(dataset))
+    body = encode({**document(dataset), "sniffed": sniffed})
     return answer(body, ETag=etag(body), Location=f"/v1/datasets/{dataset.id}")
 
 

@@ -159,7 +159,7 @@ def check_dataset(here: Context, artifact: Artifact, dataset: Dataset) -> None:
         raise InvalidData(Fault("/dataset", each.code, each.message, each.expected, each.got) for each in refused.faults) from None
     for column in dataset.columns:
         if column.get("missing") and column["name"] in artifact.input_names and not predictor.takes_missing(column["name"]):
-            lacking = counted(column["missing"], "number")
+            lacking = counted(column["missing"], "number")  # a text may be missing anywhere
             message = f"the column {short(column['name'])} misses {lacking}, and the network was trained without any missing"
             raise InvalidData(Fault("/dataset", "missing_numbers", message, "no missing number", lacking))
 

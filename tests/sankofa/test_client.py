@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from sankofa import InvalidInput, JobCancelled, JobFailed, Unreachable, WaitTimeout
 from sankofa.errors import NotFound
+from sankofa.trained import Prediction
 from tests.sankofa.fake_service import DATASET, Answer, FakeService, Unplugged, job_document, problem, sse
 
 CSV = b"x,y\n0,1\n1,0\n"
@@ -56,7 +57,7 @@ def test_missing_numbers_are_allowed_where_the_user_says_so() -> None:
 def test_a_column_that_json_cannot_carry_is_named(values: Any) -> None:
     if isinstance(values, np.ndarray) and values.dtype == object:
         values = np.array([b"bytes"], object)
-    with pytest.raises(InvalidInput, match="column 'x': expected"):
+    with pytest.raises(InvalidInput, match=r"column 'x'(, row [12])?: expected"):
         FakeService().client().datasets.upload({"x": values})
 
 
@@ -189,6 +190,47 @@ def test_predict_takes_columns_or_rows() -> None:
     assert prediction.probabilities is None
     assert prediction.labels is None
     assert service.requests[2].json == {"inputs": [[0.0, 0.0]]}
+
+
+ANSWERED = {"outputs": [[1.0], [2.0], [3.0], [4.0]]}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_predict_takes_the_columns_of_a_frame_that_the_network_reads(library: str) -> None:
+    frames = pytest.importorskip(library, reason=f"no {library}")
+    frame = frames.DataFrame({"y": [1, 2], "colour": ["red", None], "size": [0.5, float("nan")]})
+    service = FakeService(Answer(200, job_document(spec={"inputs": ["size", "colour"]})), Answer(200, ANSWERED))
+    job = service.client().job("job_1")
+    job.predict(frame)
+    assert service.requests[1].json == {"inputs": {"size": [0.5, None], "colour": ["red", None]}}
+    with pytest.raises(InvalidInput, match="the frame lacks 'size', which the network reads; it has 'y', 'colour'"):
+        job.predict(frame[["y", "colour"]])
+    version = {"version": 3, "signature": {"inputs": [{"name": "size"}]}}
+    service.answers += [Answer(200, {"version": 3}), Answer(200, version), Answer(200, ANSWERED)]
+    service.client().models.predict("digits@production", frame)
+    assert service.requests[-1].json == {"inputs": {"size": [0.5, None]}}
+    assert service.requests[-1].query == {"alias": "production"}
+
+
+@pytest.mark.parametrize("form", ["text", "path", "bytes", "file"])
+def test_predict_sends_a_file_and_the_id_of_a_dataset_as_they_are(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(CSV)
+    service = FakeService(Answer(200, job_document()), Answer(200, ANSWERED), Answer(200, ANSWERED))
+    job = service.client().job("job_1")
+    job.predict({"text": str(path), "path": path, "bytes": CSV, "file": io.BytesIO(CSV)}[form])
+    assert (service.requests[1].body, service.requests[1].headers["content-type"]) == (CSV, "application/octet-stream")
+    job.predict("ds_7")
+    assert service.requests[2].json == {"dataset": "ds_7"}
+    with pytest.raises(InvalidInput, match=r"nowhere.csv: expected a file of rows, or the id of a dataset"):
+        job.predict("nowhere.csv")
+
+
+def test_a_prediction_shows_its_first_rows() -> None:
+    outputs = np.arange(8.0).reshape(4, 2)
+    assert repr(Prediction(outputs, None, None)) == "<Prediction of 4 rows: outputs [0.0, 1.0], [2.0, 3.0], [4.0, 5.0], ...>"
+    named = Prediction(outputs[:2], outputs[:2], np.array(["no", "yes"]), ["no", "yes"])
+    assert repr(named) == "<Prediction of 2 rows: labels of 2 classes no, yes>"
 
 
 def test_a_batch_prediction_is_a_job_whose_answers_are_arrays() -> None:

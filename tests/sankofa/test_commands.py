@@ -49,9 +49,29 @@ def test_train_uploads_queues_and_says_so(use: Use, spec: str, table: str, capsy
     assert "job_1  queued" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["fork", "job_1", "--data", "{table}"], ["predict", "job_1", "--batch", "{table}"], ["data", "upload", "{table}"]],
+    ids=["fork", "predict", "upload"],
+)
+def test_every_command_that_uploads_passes_missing_on(use: Use, table: str, arguments: list[str]) -> None:
+    service = use(Answer(201, DATASET), problem(422))
+    run([*(argument.format(table=table) for argument in arguments), "--missing", "allow"])
+    assert service.requests[0].query == {"name": "rows", "missing": "allow"}
+
+
+def test_train_says_where_the_content_is_there_already_under_another_name(
+    use: Use, spec: str, table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for named, told in (("xor", [f"{table}: this content is there already, as ds_1 (xor); nothing new is stored"]), ("rows", [])):
+        use(Answer(200, {**DATASET, "name": named}), Answer(202, job_document("queued")))
+        assert run(["train", spec, "--data", table, "--json"]) == Exit.DONE
+        assert capsys.readouterr().err.splitlines() == told
+
+
 def test_train_allows_missing_numbers_when_it_is_told_to(use: Use, spec: str, table: str) -> None:
     service = use(Answer(201, DATASET), Answer(202, job_document("queued")))
-    assert run(["train", spec, "--data", table, "--allow-missing"]) == Exit.DONE
+    assert run(["train", spec, "--data", table, "--missing", "allow"]) == Exit.DONE
     assert service.requests[0].query == {"name": "rows", "missing": "allow"}
 
 
@@ -234,7 +254,7 @@ def test_weights_can_go_to_stdout(use: Use, capsysbinary: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_predict_reads_the_jobs_columns_of_a_csv(use: Use, table: str, packed: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_sends_a_file_as_it_is(use: Use, table: str, packed: bool, capsys: pytest.CaptureFixture[str]) -> None:
     if packed:
         data = Path(table).read_bytes()
         table += ".gz"
@@ -243,7 +263,7 @@ def test_predict_reads_the_jobs_columns_of_a_csv(use: Use, table: str, packed: b
     answer = {"outputs": [[1.0, 2.0], [3.0, 1.0]], "probabilities": [[0.25, 0.75], [0.9, 0.1]], "labels": ["no", "yes"]}
     service = use(Answer(200, job), Answer(200, answer))
     assert run(["predict", "job_1", "--data", table]) == Exit.DONE
-    assert service.requests[1].json == {"inputs": {"more": ["a", "b"], "x": [0.0, 1.0]}}
+    assert (service.requests[1].path, service.requests[1].body) == ("/v1/jobs/job_1/predict", Path(table).read_bytes())
     assert capsys.readouterr().out == "no\t0.7500\nyes\t0.9000\n"
 
 
@@ -316,19 +336,6 @@ def test_a_command_that_cannot_be_understood_is_code_2(
     said = capsys.readouterr()
     assert message in said.err
     assert said.out == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("x\n1\n", "missing: more"), ("x,more\n1\n", "row 2 has 1 cells, the header has 2"), ("", "missing: more, x"), ("\xff", "UTF-8")],
-)
-def test_a_csv_that_does_not_fit_the_job_is_code_2(
-    use: Use, tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "rows.csv").write_bytes(text.encode("latin-1"))
-    use(Answer(200, job_document(spec={"inputs": ["more", "x"]})))
-    assert run(["predict", "job_1", "--data", str(tmp_path / "rows.csv")]) == Exit.USAGE
-    assert message in capsys.readouterr().err
 
 
 def test_a_refusal_is_code_4_and_lists_every_fault(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,3 +148,25 @@ def test_the_columns_of_a_csv_are_those_that_the_version_reads(typed: Typed, ser
     (tmp_path / "rows.csv").write_text("b,more,a\n1,x,0\n0,y,1\n")
     assert len(typed("predict", "rows", "--data", str(tmp_path / "rows.csv")).splitlines()) == 2
     assert typed("models", "alias", "rows", "a", "1", "--delete", exits=Exit.USAGE) == ""
+
+
+def test_what_a_frame_or_a_file_misses_is_answered_as_training_learnt_it(client: Client, service: Service, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="no pandas")
+    frame = pandas.DataFrame(
+        {"size": [1.0, None, 3.0, 4.0], "plan": ["free", None, "paid", None], "new": [True, False, True, True], "y": [0, 1, 0, 1]}
+    )
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    steps = [{"type": "impute", "columns": ["size"]}, {"type": "one_hot", "columns": ["plan"]}]
+    layers = [{"type": "dense", "units": 1}]
+    job = client.train(layers, frame, "y", missing="allow", preprocess=steps, epochs=2, seed=1)
+    again = client.datasets.upload(tmp_path / "rows.csv", missing="allow")
+    assert (again.id, again.created) == (job.document["dataset"], False), "the frame and its CSV are the same table"
+    service.work()
+    job = client.job(job.id)
+    expected = job.predict(again).outputs.tolist()
+    assert job.predict(frame).outputs.tolist() == expected
+    assert job.predict(tmp_path / "rows.csv").outputs.tolist() == expected
+    assert job.predict(frame.iloc[1:2]).outputs.tolist() == expected[1:2], "a row in which all is missing that may be"
+    client.models.create("plans")
+    client.models.add("plans", job)
+    assert client.models.predict("plans@1", frame.drop(columns="y")).outputs.tolist() == expected

@@ -275,6 +275,9 @@ class TestData:
         assert run(["data", "upload", str(path), "--json"]) == Exit.DONE
         out, err = capsys.readouterr()
         assert (json.loads(out), err) == (DATASET, "")
+        use(Answer(200, DATASET))
+        assert run(["data", "upload", str(path), "--name", "other", "--json"]) == Exit.DONE
+        assert capsys.readouterr().err == f"{path}: this content is there already, as ds_1 (xor); nothing new is stored\n"
         assert run(["data", "upload", str(tmp_path / "row.csv")]) == Exit.USAGE
         assert "did you mean" in capsys.readouterr().err
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from tests.sankofa.fake_service import DATASET, Answer, FakeService
+from sankofa import InvalidInput
+from tests.sankofa.fake_service import DATASET, Answer, FakeService, job_document
 
 X, LABELS = np.arange(6, dtype=np.float32).reshape(3, 2), np.array(["a", "b", "a"])
 
@@ -37,6 +39,85 @@ def test_a_frame_goes_column_by_column(library):
     found = np.load(io.BytesIO(sent(numbers).body), allow_pickle=False)
     assert (found["a"].tolist(), found["b"].tolist()) == ([1.5, 2.5], [1, 2])
     assert sent(frames.DataFrame({"a": [1.5, 2.5], "y": ["u", "v"]})).json["columns"] == {"a": [1.5, 2.5], "y": ["u", "v"]}
+
+
+def frames_with_gaps():
+    """Frames in which a number, a whole number and a text are missing."""
+    if find_spec("pandas"):
+        import pandas
+
+        text = pandas.DataFrame({"a": [1.5, None], "n": pandas.array([1, None], dtype="Int64"), "y": ["u", None]})
+        yield "pandas", text
+        yield "pandas objects", text.astype({"y": object})
+        yield "columns of pandas", {name: text[name] for name in text.columns}
+    if find_spec("polars"):
+        import polars
+
+        yield "polars None", polars.DataFrame({"a": [1.5, None], "n": [1, None], "y": ["u", None]})
+        yield "polars NaN", polars.DataFrame({"a": [1.5, float("nan")], "n": [1, None], "y": ["u", None]})
+    yield "lists", {"a": [1.5, float("nan")], "n": [1, None], "y": ["u", None]}
+    yield "arrays beside text", {"a": np.array([1.5, np.nan]), "n": [np.int64(1), None], "y": ["u", None]}
+
+
+@pytest.mark.parametrize(("name", "frame"), list(frames_with_gaps()), ids=lambda value: value if isinstance(value, str) else "")
+def test_whatever_stands_for_a_missing_value_becomes_null_where_that_is_allowed(name, frame):
+    request = sent(frame, missing="allow")
+    assert (request.query, request.json["columns"]) == ({"missing": "allow"}, {"a": [1.5, None], "n": [1, None], "y": ["u", None]})
+
+
+@pytest.mark.parametrize(("name", "frame"), list(frames_with_gaps())[-2:], ids=lambda value: value if isinstance(value, str) else "")
+def test_where_it_is_not_allowed_column_and_row_are_named_with_the_remedy(name, frame):
+    with pytest.raises(InvalidInput) as refused:
+        sent(frame)
+    assert str(refused.value) == (
+        "column 'a', row 2: expected a number or a text, got nan, a missing value; "
+        'fill it in, leave the row out, or allow it: missing="allow"'
+    )
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_truths_of_a_frame_are_numbers_or_true_and_false_never_texts(library):
+    frames = pytest.importorskip(library, reason=f"no {library}")
+    assert sent(frames.DataFrame({"a": [True, False], "y": ["u", "v"]})).json["columns"]["a"] == [True, False]
+    assert sent(frames.DataFrame({"a": [True, None], "y": ["u", "v"]}), missing="allow").json["columns"]["a"] == [True, None]
+
+
+def test_an_array_alone_becomes_the_column_x():
+    found = np.load(io.BytesIO(sent(np.ones((4, 3))).body), allow_pickle=False)
+    assert (found.files, found["x"].shape) == (["x"], (4, 3))
+
+
+@pytest.mark.parametrize(("table", "got"), [([[1, 2]], "a list"), (None, "NoneType"), (7, "int")])
+def test_what_is_no_table_is_refused_with_what_to_send(table, got):
+    with pytest.raises(InvalidInput, match=rf'columns by name, as {{"x": array, "y": labels}}; got {got}'):
+        FakeService().client().datasets.upload(table)
+
+
+@pytest.mark.parametrize("data", [np.ones((4, 3)), [[1, 2], [3, 4]]])
+def test_a_job_cannot_learn_from_an_array_alone(data):
+    with pytest.raises(InvalidInput, match=r"""expected inputs and a target by name, as {"x": array, 'kind': labels}; got a"""):
+        FakeService().client().train([], data, "kind")
+    with pytest.raises(InvalidInput, match=r"expected inputs and a target by name"):
+        FakeService().client().fork("job_1", data=data)
+
+
+def test_train_fork_and_predict_all_pass_missing_to_the_upload():
+    job = job_document("queued")
+    service = FakeService(*[Answer(201, DATASET), Answer(202, job)] * 4)
+    client = service.client()
+    client.train([], {"x": [1, None], "y": [1, 2]}, "y", missing="allow")
+    client.fork("job_1", data={"x": [1, None]}, missing="allow")
+    client.models.predict_all("digits@1", {"x": [1, None]}, missing="allow")
+    assert [request.query.get("missing") for request in service.requests[::2]] == ["allow"] * 3
+    assert "missing" not in service.requests[1].json
+
+
+def test_an_upload_says_whether_it_made_the_dataset_and_shows_it_in_a_line():
+    client = FakeService(Answer(201, DATASET), Answer(200, {**DATASET, "name": None}), Answer(200, DATASET)).client()
+    made, again, read = client.datasets.upload(b"x,y\n"), client.datasets.upload(b"x,y\n"), client.datasets.get("ds_1")
+    assert (made.created, again.created, read.created) == (True, False, None)
+    assert repr(made) == "<Dataset ds_1 'xor': 4 rows, 2 columns (x, y)>"
+    assert repr(again) == "<Dataset ds_1: 4 rows, 2 columns (x, y); it was there before>"
 
 
 def test_a_file_is_named_without_its_ending(tmp_path):

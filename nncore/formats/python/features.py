@@ -27,10 +27,11 @@ def as_numbers(values: list, count: int, may_miss: bool = False) -> np.ndarray:
 
 
 def one_hot(values: list, categories: list, refuse_unknown: bool) -> np.ndarray:
-    """1 at the place of the row's category, else 0. A place of None is 0 for ever."""
+    """1 at the place of the row's category, else 0. A place of None is 0 for ever. A text that is missing, None, is the empty text."""
     place = {category: at for at, category in enumerate(categories) if category is not None}
     features = np.zeros((len(values), len(categories)))
-    for row, value in enumerate(values if isinstance(next(iter(place), ""), str) else np.ravel(values).tolist()):
+    of_texts = isinstance(next(iter(place), ""), str)
+    for row, value in enumerate(["" if text is None else text for text in values] if of_texts else np.ravel(values).tolist()):
         if value in place:
             features[row, place[value]] = 1
         elif refuse_unknown:
@@ -41,7 +42,7 @@ def one_hot(values: list, categories: list, refuse_unknown: bool) -> np.ndarray:
 def bag_of_words(texts: list, size: int, lower_case: bool, unit_length: bool) -> np.ndarray:
     """How often each word stands in each text: a hash of the word says at which of `size` places, and with which sign, it counts."""
     features = np.zeros((len(texts), size))
-    for row, text in enumerate(texts):
+    for row, text in enumerate("" if text is None else text for text in texts):
         for word in re.findall(r"\b\w\w+\b", text.lower() if lower_case else text):
             found = murmur3(word.encode("utf-8"))
             features[row, abs(found) % size] += 1 if found >= 0 else -1

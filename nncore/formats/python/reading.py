@@ -38,14 +38,18 @@ def side_by_side(inputs: dict | list, names: list, numbers: int, may_miss: bool 
 def read_file(path: str, names: list, texts: list) -> dict | list:
     """Columns by name, or rows. path: a CSV file whose first line names its columns, a JSON file, or - for JSON from standard input.
 
-    texts: columns whose cells are no numbers.
+    texts: columns whose cells are no numbers. Elsewhere true and false are 1 and 0, and an empty cell, or a word for it, is NaN.
     """
+    meanings = {"true": "1", "false": "0"} | dict.fromkeys(["", "na", "n/a", "#n/a", "#na", "#n/a n/a", "<na>", "null", "none"], "nan")
+    meanings |= dict.fromkeys(["1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "?", "-", "."], "nan")
     if not path.lower().endswith(".csv"):
         with sys.stdin if path == "-" else open(path, encoding="utf-8") as file:
             return json.load(file)
     with open(path, encoding="utf-8-sig", newline="") as file:
         header, *lines = [line for line in csv.reader(file) if line]
     if set(names) <= set(header):
-        cells = {name: [line[header.index(name)] for line in lines] for name in names}
-        return {name: cells[name] if name in texts else [float(cell or "nan") for cell in cells[name]] for name in names}
-    return [[float(cell or "nan") for cell in line] for line in lines]  # of a single input of many numbers: one row a line
+        cells = {name: [line[header.index(name)].strip() for line in lines] for name in names}
+        return {name: cells[name] if name in texts else [float(meanings.get(cell.lower(), cell)) for cell in cells[name]] for name in names}
+    return [
+        [float(meanings.get(cell.strip().lower(), cell)) for cell in line] for line in lines
+    ]  # of a single input of many numbers: one row a line

@@ -18,9 +18,11 @@ from nncore import formats
 from nncore.artifact import Artifact
 from nncore.formats.python import RULES
 from nncore.formats.python.preprocessing import STEPS
+from nncore.formats.python.reading import read_file
 from nncore.layers import LayerSpec
 from nncore.predictor import Predictor
 from nncore.preprocess import PreprocessSpec
+from nncore.table.missing import WORDS
 from tests.nncore.formats.networks import EVERY_NETWORK, artifact_and_inputs, artifact_of_columns
 from tests.nncore.test_gradients import types_of
 
@@ -166,6 +168,14 @@ def test_cells_of_text_and_empty_cells_are_read_from_csv(tmp_path: Path) -> None
         csv.writer(file).writerows([columns, *zip(*map(_listed, map(np.array, columns.values())), strict=True)])
     answer = json.loads(run(["network.py", "rows.csv"], tmp_path))
     np.testing.assert_allclose(answer["outputs"], Predictor(artifact).predict(columns).outputs, rtol=1e-12)
+
+
+def test_a_script_takes_the_words_for_missing_numbers_and_for_truths_that_a_dataset_takes(tmp_path: Path) -> None:
+    cells = [*sorted(WORDS), " NA ", "", "True", "false", "2.5"]
+    (tmp_path / "rows.csv").write_text("x,kind\n" + "".join(f"{cell}, {cell}\n" for cell in cells))
+    read: Any = read_file(str(tmp_path / "rows.csv"), ["x", "kind"], ["kind"])
+    np.testing.assert_array_equal(read["x"], [np.nan] * (len(cells) - 3) + [1.0, 0.0, 2.5])
+    assert read["kind"] == [cell.strip() for cell in cells]
 
 
 def test_an_unknown_category_is_refused_where_predictions_refuse_it(tmp_path: Path) -> None:

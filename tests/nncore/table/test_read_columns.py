@@ -73,7 +73,7 @@ def test_texts_are_a_category_with_sorted_names():
                                            "fill it in or leave the row out"),
         ({"x": [["a"]]}, "/x/0/0", 'row 1, column "x", item [0]: expected a number, got "a"'),
         ({"x": [{}]}, "/x/0", 'row 1, column "x": expected a number, got an object'),
-        ({"x": ["a", " "]}, "/x/1", 'row 2, column "x": expected text, got an empty text'),
+        ({"x": ["a", " "]}, "/x/1", 'row 2, column "x": expected text, got an empty text; fill it in or leave the row out'),
         ({"x": ["\ud800"]}, "/x/0", "row 1, column \"x\": expected text of Unicode characters other than NUL, got '\\ud800'"),
         ({"x": [1, float("inf")]}, "/x/1", 'row 2, column "x": expected a finite number, below 1.8e308, got inf'),
         ({"x": [1, 10**400]}, "/x/1", 'row 2, column "x": expected a finite number, below 1.8e308, got a whole number of about 401 digits'),

@@ -121,7 +121,8 @@ def test_a_damaged_gzip_file_is_refused(damage):
                                "a column holds either numbers or text, in every row"),
         ("a,b\n1,2\n,2", 'row 2 (line 3), column "a": expected a number, got an empty cell; fill it in or leave the row out'),
         ("a,b\nx,2\n,2", 'row 2 (line 3), column "a": expected text, got an empty cell; fill it in or leave the row out'),
-        ("a,b\n1,NaN\n1,2", 'row 1 (line 2), column "b": expected a finite number, got "NaN"; fill it in or leave the row out'),
+        ("a,b\n1,NaN\n1,2", 'row 1 (line 2), column "b": expected a number, got "NaN", which stands for no value; '
+                             "fill it in or leave the row out"),
         ("a,b\n1,-inf\n1,2", 'row 1 (line 2), column "b": expected a finite number, got "-inf"; fill it in or leave the row out'),
         ("a\n1e309", 'row 1 (line 2), column "a": expected a number below 1.8e308, got "1e309"; scale the column down'),
         ("a;b\n1,5;2\n2,5;3", 'row 1 (line 2), column "a": expected a number with a decimal point, got "1,5" (and 1 more in this column); '
@@ -143,7 +144,7 @@ def test_a_fault_names_the_place_and_the_remedy(text, message):
 
 
 def test_faults_of_different_kinds_and_columns_are_told_together_each_once():
-    text = "a,b,c\n" + "1,,x\n" * 3 + "1,nan,5\n1,2\n"
+    text = "a,b,c\n" + "1,,x\n" * 3 + "1,inf,5\n1,2\n"
     with pytest.raises(InvalidData) as caught:
         read(text)
     codes = sorted((fault.pointer, fault.code) for fault in caught.value.faults)

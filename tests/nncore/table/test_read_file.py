@@ -227,7 +227,14 @@ def test_without_pillow_the_extra_is_named(monkeypatch):
 
 
 def test_csv_says_how_it_is_written():
-    assert read(b'a;b\n1;"x"\n').sniffed == {"format": "csv", "delimiter": ";", "header": True, "quoting": True, "packed": None}
+    assert read(b'a;b\n1;"x"\n').sniffed == {
+        "format": "csv",
+        "delimiter": ";",
+        "header": True,
+        "quoting": True,
+        "packed": None,
+        "missing": {},
+    }
 
 
 def read_or_refused(whole: bytes, data: st.DataObject) -> None:

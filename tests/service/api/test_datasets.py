@@ -35,10 +35,13 @@ def test_csv_form_and_packed_csv_give_the_same_table(api: Caller) -> None:
     form = api.post("/v1/datasets", data={"file": (io.BytesIO(CSV.encode()), "doors.csv")})
     packed = post_csv(api, gzip.compress(CSV.encode()))
     assert (plain.status_code, form.status_code, packed.status_code) == (201, 200, 200)
-    assert plain.get_data() == form.get_data() == packed.get_data()
-    assert (plain.json["name"], plain.headers["ETag"]) == ("doors", packed.headers["ETag"])
+    assert plain.get_data() == form.get_data()
+    assert (plain.json["name"], plain.headers["ETag"]) == ("doors", form.headers["ETag"])
     assert packed.headers["Location"] == plain.headers["Location"]
-    assert plain.json["sniffed"] == {"format": "csv", "delimiter": ",", "header": True, "quoting": False, "packed": None}
+    found = {"format": "csv", "delimiter": ",", "header": True, "quoting": False, "packed": None, "missing": {}}
+    assert plain.json["sniffed"] == found
+    assert packed.json == {**plain.json, "sniffed": {**found, "packed": "gzip"}}, "what was sent now was packed"
+    assert api.get(plain.headers["Location"]).json["sniffed"] == found, "which is not kept"
     assert plain.json["rows"] == 3
     assert [(column["name"], column["dtype"]) for column in plain.json["columns"]] == [
         ("height", "float32"),
@@ -46,6 +49,25 @@ def test_csv_form_and_packed_csv_give_the_same_table(api: Caller) -> None:
         ("kind", "category"),
     ]
     assert plain.json["columns"][2]["categories"] == ["door", "window"]
+
+
+def test_what_may_be_missing_is_told_when_it_is_refused_and_counted_when_it_is_not(api: Caller) -> None:
+    text = "a,b,c\n1,NA,x\n2,?,y\n3,nan,z\n,5,\n"
+    refused = post_csv(api, text)
+    assert [error["code"] for error in refused.json["errors"]] == ["empty_cell"] * 3
+    allowed = ', or allow it: missing=allow (--missing allow; in Python missing="allow")'
+    assert all(error["message"].endswith(f"; fill it in or leave the row out{allowed}") for error in refused.json["errors"])
+    assert refused.json["errors"][1]["message"].startswith('row 1 (line 2), column "b": expected a number, got "NA"')
+    made = post_csv(api, text, "?missing=allow")
+    assert (made.status_code, [column["missing"] for column in made.json["columns"]]) == (201, [1, 3, 1])
+    assert made.json["sniffed"]["missing"] == {"a": {"": 1}, "b": {"NA": 1, "?": 1, "nan": 1}, "c": {"": 1}}
+    assert made.json["columns"][2]["categories"] == ["", "x", "y", "z"]
+    again = api.post(
+        "/v1/datasets?missing=allow", json={"columns": {"a": [1, 2, 3, None], "b": [None] * 3 + [5], "c": ["x", "y", "z", None]}}
+    )
+    assert (again.status_code, again.json["id"], again.json["sniffed"]) == (200, made.json["id"], {"format": "json"})
+    nulls = api.post("/v1/datasets", json={"columns": {"c": ["x", None]}}).json["errors"]
+    assert [(error["pointer"], error["message"].endswith(allowed)) for error in nulls] == [("/columns/c/1", True)]
 
 
 def test_a_created_dataset_is_read_back_and_listed(api: Caller) -> None:

@@ -142,6 +142,20 @@ def test_missing_numbers_are_taken_where_they_are_allowed_imputed_and_answered(s
     assert [label for label, row in zip(answer.json["labels"], "x?x", strict=True) if row == "x"] == [0, 1]
 
 
+def test_missing_texts_are_taken_where_they_are_allowed_and_answered(service: Service) -> None:
+    csv = "plan,stays\n" + "free,0\n,1\n" * 8
+    made = service.api.post("/v1/datasets?missing=allow", data=csv, content_type="text/csv")
+    spec = {"dataset": made.json["id"], "target": "stays", "network": {"layers": [{"type": "dense", "units": 1}]}, "loss": None}
+    steps = [{"type": "one_hot", "unknown": "refuse"}]
+    job = service.job(**spec, preprocess=steps, epochs=100, optimizer={"type": "adam", "learning_rate": 0.05})
+    service.work()
+    url = f"/v1/jobs/{job}/predict"
+    answer = service.api.post(url, json={"inputs": {"plan": [None, "free", ""]}})
+    assert (answer.status_code, answer.json["labels"]) == (200, [1, 0, 1]), answer.text
+    of_file = service.api.post(url, data="plan,n\n,1\nfree,2\n,3\n", content_type="text/csv")
+    assert of_file.json == answer.json
+
+
 NPZ = "application/x-npz"
 
 
