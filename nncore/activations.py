@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 
 from nncore.machine.exponential import exponential, tangent
-from nncore.machine.kernels import Array, jit
+from nncore.machine.kernels import Array, jit, view
 
 ElementwiseName = Literal[
     "linear", "sigmoid", "tanh", "relu", "step", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh", "softplus", "silu"
@@ -62,7 +62,7 @@ ROOT_HALF, ROOT_2_BY_PI, CUBE, DENSITY = sqrt(0.5), sqrt(2 / pi), 0.044715, 1 / 
 def activate(code: int, y: Array) -> None:
     """y (rows, units): pre-activations, overwritten with the activations."""
     rows, units = y.shape
-    flat, zero, one = y.reshape(rows * units), y.dtype.type(0), y.dtype.type(1)
+    flat, zero, one = view(y, 0, rows * units), y.dtype.type(0), y.dtype.type(1)
     if code == SIGMOID:
         for i in range(flat.size):
             flat[i] = one / (one + exponential(-flat[i]))
@@ -102,7 +102,7 @@ def activate(code: int, y: Array) -> None:
 def activate_backward(code: int, y: Array, dy: Array) -> None:
     """y (rows, units): the activations. dy: the gradient of y, overwritten with that of the pre-activations."""
     rows, units = y.shape
-    flat, slope, zero, one = y.reshape(rows * units), dy.reshape(rows * units), y.dtype.type(0), y.dtype.type(1)
+    flat, slope, zero, one = view(y, 0, rows * units), view(dy, 0, rows * units), y.dtype.type(0), y.dtype.type(1)
     if code == SIGMOID:
         for i in range(flat.size):
             slope[i] *= flat[i] * (one - flat[i])

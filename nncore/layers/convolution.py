@@ -191,7 +191,7 @@ def convolution_backward(op: Op, arena: Array, integers: Array) -> None:
         at, slope_at = (x_at + first * item, dx_at + first * item) if plain else (scratch_at, turned_slope_at)
         dy_here = view(arena, dy_at + first * filters * area, images * filters, area)
         activate_backward(code, view(arena, y_at + first * filters * area, images * filters, area), dy_here)
-        dy = dy_here.reshape(images, filters, area)
+        dy = view(dy_here, 0, images, filters, area)
         if not plain:
             _turn_tile(False, arena, x_at + first * item, scratch_at, images, g)
         if dx_at >= 0:
@@ -217,7 +217,7 @@ def convolution_backward(op: Op, arena: Array, integers: Array) -> None:
                 windows = view(arena, columns_at, inner, tall, wide, few, width, images)
                 gather_columns(False, view(arena, at, padded * images), group * inner, above, windows, g)
                 part = view(arena, part_at, outer * depth)
-                np.dot(delta, columns.T, part.reshape(outer, depth))
+                np.dot(delta, columns.T, view(part, 0, outer, depth))
                 dweight = view(arena, dweight_at + group * outer * depth, outer * depth)
                 for j in range(outer * depth):
                     dweight[j] += part[j]

@@ -53,7 +53,7 @@ def gru_forward(op: Op, arena: Array, integers: Array) -> None:
     biases = view(arena, p_at + three * (features + units), 2, three)
 
     time_first(view(arena, x_at, rows, steps, features), inputs, reverse)
-    np.dot(inputs.reshape(steps * rows, features), weight_ih.T, gates.reshape(steps * rows, three))
+    np.dot(view(inputs, 0, steps * rows, features), weight_ih.T, view(gates, 0, steps * rows, three))
     hidden[0] = 0
     for t in range(steps):
         np.dot(hidden[t], weight_hh.T, recurrent[t])
@@ -109,11 +109,11 @@ def gru_backward(op: Op, arena: Array, integers: Array) -> None:
             for row in range(rows):
                 for j in range(units):
                     dhidden[row, j] += through[row, j]
-    deltas, recurrent_deltas = gates.reshape(steps * rows, three), recurrent.reshape(steps * rows, three)
+    deltas, recurrent_deltas = view(gates, 0, steps * rows, three), view(recurrent, 0, steps * rows, three)
     np.dot(deltas.T, inputs, view(arena, dp_at, three, features))
-    np.dot(recurrent_deltas.T, hidden[:steps].reshape(steps * rows, units), view(arena, dp_at + three * features, three, units))
+    np.dot(recurrent_deltas.T, view(hidden[:steps], 0, steps * rows, units), view(arena, dp_at + three * features, three, units))
     sum_over_rows(deltas, dbiases[0])
     sum_over_rows(recurrent_deltas, dbiases[1])
     if dx_at >= 0:
         np.dot(deltas, weight_ih, inputs)
-        batch_first(inputs.reshape(steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)
+        batch_first(view(inputs, 0, steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)

@@ -54,7 +54,7 @@ def lstm_forward(op: Op, arena: Array, integers: Array) -> None:
     biases = view(arena, p_at + four * (features + units), 2, four)
 
     time_first(view(arena, x_at, rows, steps, features), inputs, reverse)
-    np.dot(inputs.reshape(steps * rows, features), weight_ih.T, gates.reshape(steps * rows, four))
+    np.dot(view(inputs, 0, steps * rows, features), weight_ih.T, view(gates, 0, steps * rows, four))
     hidden[0] = 0
     cells[0] = 0
     for t in range(steps):
@@ -65,14 +65,14 @@ def lstm_forward(op: Op, arena: Array, integers: Array) -> None:
                 gate[j] += extra[j] + biases[0, j] + biases[1, j]
             for j in range(2 * units, 3 * units):
                 gate[j] += gate[j]
-        sigmoids(gates[t].reshape(rows * four))
+        sigmoids(view(gates[t], 0, rows * four))
         for row in range(rows):
             gate, before, cell = gates[t, row], cells[t, row], cells[t + 1, row]
             for j in range(2 * units, 3 * units):
                 gate[j] += gate[j] - one
             for j in range(units):
                 cell[j] = gate[units + j] * before[j] + gate[j] * gate[2 * units + j]
-        tangents(cells[t + 1].reshape(rows * units), bent[t].reshape(rows * units))
+        tangents(view(cells[t + 1], 0, rows * units), view(bent[t], 0, rows * units))
         for row in range(rows):
             gate, shown, tanh_c = gates[t, row], hidden[t + 1, row], bent[t, row]
             for j in range(units):
@@ -116,12 +116,12 @@ def lstm_backward(op: Op, arena: Array, integers: Array) -> None:
                 f[j] = passed * before[j] * f[j] * (one - f[j])
         if t > 0:
             np.dot(gates[t], weight_hh, dhidden)
-    deltas = gates.reshape(steps * rows, four)
+    deltas = view(gates, 0, steps * rows, four)
     np.dot(deltas.T, inputs, view(arena, dp_at, four, features))
-    np.dot(deltas.T, hidden[:steps].reshape(steps * rows, units), view(arena, dp_at + four * features, four, units))
+    np.dot(deltas.T, view(hidden[:steps], 0, steps * rows, units), view(arena, dp_at + four * features, four, units))
     sum_over_rows(deltas, dbiases[0])
     for j in range(four):
         dbiases[1, j] = dbiases[0, j]  # as a copy of rows it took 2 s to compile
     if dx_at >= 0:
         np.dot(deltas, weight_ih, inputs)
-        batch_first(inputs.reshape(steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)
+        batch_first(view(inputs, 0, steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)

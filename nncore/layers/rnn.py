@@ -57,7 +57,7 @@ def rnn_forward(op: Op, arena: Array, integers: Array) -> None:
     biases = view(arena, p_at + units * (features + units), 2, units)
 
     time_first(view(arena, x_at, rows, steps, features), inputs, reverse)
-    np.dot(inputs.reshape(steps * rows, features), weight_ih.T, sums.reshape(steps * rows, units))
+    np.dot(view(inputs, 0, steps * rows, features), weight_ih.T, view(sums, 0, steps * rows, units))
     hidden[0] = 0
     for t in range(steps):
         np.dot(hidden[t], weight_hh.T, recurrent)
@@ -69,7 +69,7 @@ def rnn_forward(op: Op, arena: Array, integers: Array) -> None:
                 for j in range(units):
                     hidden[t + 1, row, j] = zero if sums[t, row, j] < zero else sums[t, row, j]
         else:
-            tangents(sums[t].reshape(rows * units), hidden[t + 1].reshape(rows * units))
+            tangents(view(sums[t], 0, rows * units), view(hidden[t + 1], 0, rows * units))
     give_states(hidden, view(arena, y_at, rows, steps if every else 1, width), reverse)
 
 
@@ -95,11 +95,11 @@ def rnn_backward(op: Op, arena: Array, integers: Array) -> None:
                 sums[t, row, j] = dhidden[row, j] * slope
         if t > 0:
             np.dot(sums[t], weight_hh, dhidden)
-    deltas = sums.reshape(steps * rows, units)
+    deltas = view(sums, 0, steps * rows, units)
     np.dot(deltas.T, inputs, view(arena, dp_at, units, features))
-    np.dot(deltas.T, hidden[:steps].reshape(steps * rows, units), view(arena, dp_at + units * features, units, units))
+    np.dot(deltas.T, view(hidden[:steps], 0, steps * rows, units), view(arena, dp_at + units * features, units, units))
     sum_over_rows(deltas, dbiases[0])
     dbiases[1] = dbiases[0]
     if dx_at >= 0:
         np.dot(deltas, weight_ih, inputs)
-        batch_first(inputs.reshape(steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)
+        batch_first(view(inputs, 0, steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)

@@ -13,7 +13,7 @@ import pytest
 
 from nncore.activations import activate
 from nncore.machine.compilation import known_kernels
-from nncore.machine.kernels import INTERPRETED, kernel_signature
+from nncore.machine.kernels import INTERPRETED, jit, kernel_signature, view
 
 compiled_only = pytest.mark.skipif(INTERPRETED, reason="kernels are not compiled under NUMBA_DISABLE_JIT")
 
@@ -25,6 +25,23 @@ def test_every_activation_that_trains_lets_nan_pass(code: int, dtype: str) -> No
     y[2, 3] = np.nan
     activate(code, y)
     assert np.isnan(y[2, 3])
+
+
+def _sum_and_mark(flat: np.ndarray, at: int, rows: int, width: int) -> tuple[float, Any]:
+    part, total = view(flat, at, rows, width), 0.0
+    behind = view(part, 1, rows * width - 1)
+    for i in range(behind.size):
+        total += behind[i] * (i + 1)
+    part[rows - 1, 0] = -1.0
+    return total, part.shape
+
+
+def test_a_view_is_the_memory_itself_wherever_it_starts() -> None:
+    numbers = [np.arange(12.0), np.arange(12.0)]
+    answers = [function(each, 3, 2, 4) for function, each in zip((_sum_and_mark, jit(_sum_and_mark)), numbers, strict=True)]
+    assert answers == [(sum((4.0 + i) * (i + 1) for i in range(7)), (2, 4))] * 2
+    for each in numbers:
+        np.testing.assert_array_equal(each, [0, 1, 2, 3, 4, 5, 6, -1, 8, 9, 10, 11])
 
 
 @compiled_only
