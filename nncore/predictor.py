@@ -78,13 +78,20 @@ class Predictor:
         _check_names({name: () for name in columns if name in wanted}, wanted, faults)
         found = []
         for name, shape in zip(wanted, self.artifact.item_shapes, strict=True):
-            column = columns[name] if shape is not None or columns[name].categories is not None else _as_texts(columns[name])
+            column = columns[name]
+            if shape is None and column.categories is None:
+                column = _as_texts(column, self._known(name))
             _check_column(column, shape, faults)
             if column.categories is None and name not in self._may_miss:
                 _check_whole(column, faults)
             found.append(column)
         self._check_values(found, faults)
         return found
+
+    def _known(self, name: str) -> set[str]:
+        """The categories of a text that were seen in training, where one_hot took it."""
+        steps = (step["columns"][name] for step in self.artifact.preprocessing if step["type"] == "one_hot" and name in step["columns"])
+        return {text for step in steps for text in step["categories"] if isinstance(text, str)}
 
     def answers(self, columns: Sequence[Column], rows: slice = slice(None), between: Callable[[], object] = bool) -> Prediction:
         """The answers for some rows of columns that were `taken`. between: called before every few blocks of rows.
@@ -225,12 +232,19 @@ def _check_whole(column: Column, faults: Faults) -> None:
             return
 
 
-def _as_texts(column: Column) -> Column:
-    """Numbers that stand for texts, as a file that knows no difference between "7" and 7 gives them."""
+def _as_texts(column: Column, known: set[str]) -> Column:
+    """Numbers that stand for texts, as a file that knows no difference between "7" and 7, or between "true" and 1, gives them.
+
+    known: the texts there were in training.
+    """
     if column.item_shape:
         return column
+    truths = {text.lower(): text for text in known - {""}}
+    meant = {1.0: truths.get("true", "true"), 0.0: truths.get("false", "false")} if truths and truths.keys() <= {"true", "false"} else {}
     distinct, codes = np.unique(column.values, return_inverse=True)
-    texts = ["" if np.isnan(each) else str(int(each)) if each == int(each) else str(each) for each in distinct]
+    texts = [
+        "" if np.isnan(each) else meant.get(each) or (str(int(each)) if each == int(each) else str(each)) for each in distinct.tolist()
+    ]
     order = np.argsort(texts)
     return Column(column.name, np.argsort(order)[codes].astype(np.int64), tuple(texts[at] for at in order))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from nncore.predictor import Predictor
 from nncore.preprocess import Item
 from nncore.spec import Limits, TrainingSpec, resolve
 from nncore.table import Column, Table
+from nncore.table.csv import read_csv
 from nncore.table.json import read_columns
 from nncore.table.missing import EVERY_COLUMN
 from nncore.table.profile import profile
@@ -56,6 +58,24 @@ def test_a_prediction_may_miss_them_as_training_did() -> None:
     assert predictor.predict({"plan": [None], "note": [None]}).outputs.tolist() == [expected[1].tolist()], "also where no row has one"
     numbers = Table([Column("plan", np.array([np.nan, 7])), Column("note", np.array([0, 0]), ("bad",))])
     assert predictor.taken(numbers)[0].categories == ("", "7"), "a file of which every plan looks like a number"
+
+
+def test_texts_true_and_false_are_known_in_a_file_that_holds_them_as_truths() -> None:
+    columns = {"plan": ["True", "False", "True", "False"], "y": [1, 2, 3, 4]}
+    found, steps = read_columns(columns), [{"type": "one_hot"}]
+    spec = {
+        "target": "y",
+        "network": {"layers": [{"type": "dense", "units": 1}]},
+        "preprocess": steps,
+        "loss": {"type": "mean_squared_error"},
+    }
+    trainer = Trainer(
+        told := resolve(TrainingSpec.model_validate(spec), found.info(), found.rows, Limits()), TrainingData.prepare(told, found)
+    )
+    list(trainer.run())
+    predictor = Predictor(trainer.artifact("last"))
+    of_file = predictor.taken(read_csv(io.BytesIO(b"plan,y\nTrue,1\nfalse,2\n")))[0]
+    assert [(of_file.categories or ())[code] for code in of_file.values] == ["True", "False"]
 
 
 def test_a_script_takes_none_for_the_empty_text() -> None:
