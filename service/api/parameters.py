@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -133,7 +134,7 @@ def _a_time(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     raise PydanticCustomError("wrong_time", "expected a time with its offset, as in 2026-01-31T12:00:00Z")
 
 
-Time = Annotated[AwareDatetime, WrapValidator(_a_time)]
+Time = Annotated[AwareDatetime, Strict(False), WrapValidator(_a_time)]
 
 
 def named(kind: str, pattern: str, text: str) -> str:
