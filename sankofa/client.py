@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
@@ -177,16 +178,25 @@ class Client:
 
     def jobs(
         self,
-        state: str | None = None,
+        state: str | Sequence[str] | None = None,
         *,
-        kind: str | None = None,
+        kind: str | Sequence[str] | None = None,
         name: str | None = None,
         dataset: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        tagged: Sequence[str] = (),
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
     ) -> Iterator[Job]:
-        """Every job for which all that is told holds, newest first, fetched page by page."""
+        """Every job for which all that is told holds, newest first, fetched page by page.
+
+        tagged: names of tags, whatever their values. created_after, created_before: at that time or later, and before it; a datetime
+        without a zone is this machine's time.
+        """
         wanted = [f"{tag}={value if isinstance(value, str) else json.dumps(value)}" for tag, value in (tags or {}).items()]
-        found = self._connection.pages("/v1/jobs", state=state, kind=kind, name=name, dataset=dataset, tag=wanted or None)
+        made = {"created_after": _moment(created_after), "created_before": _moment(created_before)}
+        tag = [*wanted, *tagged] or None
+        found = self._connection.pages("/v1/jobs", state=state, kind=kind, name=name, dataset=dataset, tag=tag, **made)
         return (Job(self._connection, document) for document in found)
 
     def compare(
@@ -204,12 +214,20 @@ class Client:
         action: str,
         *,
         state: Sequence[str] = (),
+        kind: Sequence[str] = (),
         name: str | None = None,
         dataset: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        tagged: Sequence[str] = (),
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
     ) -> list[str]:
-        """Ask every job for which all that is told holds to cancel, pause, resume or stop; the ids of those that it changed."""
-        told = {"state": list(state), "name": name, "dataset": dataset, "tags": dict(tags or {})}
+        """Ask every job for which all that is told holds to cancel, pause, resume or stop; the ids of those that it changed.
+
+        The conditions are those of `jobs`; there must be one.
+        """
+        told: dict[str, Any] = {"state": list(state), "kind": list(kind), "name": name, "dataset": dataset, "tags": dict(tags or {})}
+        told |= {"tagged": list(tagged), "created_after": _moment(created_after), "created_before": _moment(created_before)}
         body = {"action": action, **{key: value for key, value in told.items() if value}}
         changed: list[str] = []
         while True:
@@ -246,10 +264,18 @@ class Client:
         """Who did what, newest first, fetched page by page. filters: tenant, key, action, target, since, until. Needs the scope admin."""
         return self._connection.pages("/v1/audit", **filters)
 
-    def retention(self) -> dict[str, Any]:
-        """What will be deleted, and when: `rules`, and in `data` what of yours they take next."""
-        return dict(self._connection.get("/v1/retention"))
+    def retention(self, what: Sequence[str] = (), *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+        """What will be deleted, and when: `rules`, and in `data` what of yours they take next, soonest first.
+
+        what: only these: checkpoints, dataset, upload, delivery. limit: at most so many, up to 500; cursor: the `next_cursor` before.
+        """
+        return dict(self._connection.get("/v1/retention", what=list(what) or None, limit=limit, cursor=cursor))
 
     def dataset_id(self, data: Dataset | Table) -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
         return self.datasets.id_of(data)
+
+
+def _moment(at: datetime | str | None) -> str | None:
+    """A time as the API takes it, with its offset."""
+    return (at if at.tzinfo else at.astimezone()).isoformat() if isinstance(at, datetime) else at

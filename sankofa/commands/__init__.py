@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from sankofa.commands import (
+    activity,
     card,
     compare,
     completion,
@@ -25,6 +26,7 @@ from sankofa.commands import (
     predict,
     processes,
     requests,
+    retention,
     serve,
     tenants,
     train,
@@ -84,8 +86,10 @@ for command in (
     completion.completion,
     webhooks.webhooks,
     tenants.usage,
+    retention.retention,
     keys.keys,
     tenants.tenants,
+    activity.activity,
     processes.api,
     processes.worker,
     processes.migrate,

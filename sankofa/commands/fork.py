@@ -15,7 +15,7 @@ from sankofa.progress import summary
 @one_source
 @click.option("--epochs", type=click.IntRange(min=1), help="Further epochs; else those that JOB had left, or as many as it had.")
 @click.option("--step", default="last", show_default=True, help="Where to go on: last, best, or a step that JOB kept.")
-@click.option("--data", help="Other data: a CSV file (plain or .gz), or the id of a dataset.")
+@click.option("--data", help="Other data: a file, or the id of a dataset.")
 @click.option(
     "--preprocessing",
     type=click.Choice(["kept", "fitted"]),
@@ -55,4 +55,5 @@ def fork(
     how = "bit for bit" if parent["continues"] == "exactly" else "with the parameters found there"
     click.echo(summary(job))
     of = source if parent["step"] is None else f"step {parent['step']:,} of {parent['job']}"
-    click.echo(f"  goes on from {of}, {how}, preprocessing {parent['preprocessing']}, for {parent['further_epochs']:,} further epochs")
+    inputs = f", preprocessing {parent['preprocessing']}" if parent.get("preprocessing") else ""
+    click.echo(f"  goes on from {of}, {how}{inputs}, for {parent['further_epochs']:,} further epochs")

@@ -261,7 +261,7 @@ def test_the_commands_of_jobs_are_completed_and_so_are_jobs(use: Use, monkeypatc
     service = FakeService(Answer(200, {"data": [job_document()], "next_cursor": None}))
     monkeypatch.setattr("sankofa.commands.completion.Client", lambda **_: service.client())
     found = ShellComplete(cli, {}, "sankofa", "_SANKOFA_COMPLETE").get_completions(["jobs"], "")
-    assert [item.value for item in found] == ["delete", "history", "list", "job_1"]
+    assert [item.value for item in found] == ["change", "delete", "history", "list", "job_1"]
 
 
 class TestData:
