@@ -12,7 +12,7 @@ from urllib.parse import quote
 from sankofa.connection import Connection
 from sankofa.datasets import Dataset, Datasets, Table
 from sankofa.errors import InvalidInput
-from sankofa.jobs import Job
+from sankofa.jobs import Job, explained
 from sankofa.trained import Prediction, Trained
 
 if TYPE_CHECKING:
@@ -95,6 +95,20 @@ class Models:
         body = {"dataset": None if data is None else Datasets(self._connection).id_of(data), **options}
         response = self._connection.request("POST", f"{_path(name)}/predictions", params=which, body=body)
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
+
+    def explain(
+        self,
+        reference: str,
+        type: str,
+        *,
+        data: Dataset | Table | None = None,
+        run: str = "auto",
+        timeout_seconds: float | None = None,
+        **question: Any,
+    ) -> dict[str, Any]:
+        """What a version says to a question; of an imported one what is asked of rows names `data`. As `Job.explain`."""
+        name, which = parts_of(reference)
+        return explained(self._connection, f"{_path(name)}/explain", type, question, {"run": run}, data, timeout_seconds, params=which)
 
     def versions(self, name: str) -> Iterator[dict[str, Any]]:
         """Every version with its metrics, newest first."""

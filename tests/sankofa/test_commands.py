@@ -282,6 +282,20 @@ def test_explain_ranks_columns_and_waits_for_a_job(use: Use, capsys: pytest.Capt
     assert ["accuracy 0.9000 on 40 rows" in lines[0], lines[1].split()[0], lines[2].split()[0]] == [True, "b", "a"]
 
 
+def test_explain_asks_a_model_by_its_alias_and_waits_for_a_job(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"positions": [0.0], "losses": [0.5]}
+    service = use(Answer(202, {**job_document("succeeded"), "kind": "explain"}), Answer(200, found))
+    assert run(["explain", "digits@production", "loss_line", "--with", '{"points": 3}']) == Exit.DONE
+    asked, fetched = service.requests
+    assert (asked.path, asked.query, fetched.path) == (
+        "/v1/models/digits/explain",
+        {"alias": "production"},
+        "/v1/jobs/job_1/explanation",
+    )
+    assert asked.json == {"explain": {"type": "loss_line", "points": 3}, "run": "auto"}
+    assert json.loads(capsys.readouterr().out) == found
+
+
 def test_two_classes_say_how_sure_they_are(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
     use(Answer(200, job_document()), Answer(200, {"outputs": [[-1.0], [1.0]], "probabilities": [0.25, 0.75], "labels": [0, 1]}))
     assert run(["predict", "job_1", "--inputs", "[[0], [1]]"]) == Exit.DONE
