@@ -138,9 +138,9 @@ class Client:
 
         job: a Job, the id of one, or "digits@production". step: "last", "best", or one that the job kept; a version has one. data: other
         data, for fine-tuning. preprocessing: "kept", as the parent has fitted it, or "fitted" to the new data; else it is kept where
-        inputs and steps are the same. All that is left out is as it was there. Where
-        nothing but `epochs`, `early_stopping`, `max_seconds` or `metrics` is told, the run goes on bit for bit; else one of its own
-        begins with the parameters found there. `job.document["parent"]["continues"]` says which.
+        inputs and steps are the same. All that is left out is as it was there. Where nothing but `epochs`, `early_stopping`, `max_seconds`,
+        `metrics`, `report_every_steps`, `diagnostics`, `name`, `tags` or `priority` is told, the run goes on bit for bit; else one of its
+        own begins with the parameters found there. `job.document["parent"]["continues"]` says which.
         Raises InvalidRequest where the network does not fit, Conflict where the job has no parameters.
         """
         parent: dict[str, Any]

@@ -102,7 +102,8 @@ class Job:
                 break
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             if left <= 0:
-                raise WaitTimeout(f"job {self.id} is {self.state} after {timeout_seconds:.3g} s, at {self.fraction:.0%}; it goes on")
+                waited = round(timeout_seconds or 0.0, 1) or timeout_seconds
+                raise WaitTimeout(f"job {self.id} is {self.state} after {waited:g} s, at {self.fraction:.0%}; it goes on")
             asked = time.monotonic()
             changed = self._look(wait_seconds=left)
             if not self.terminal:

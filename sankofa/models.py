@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sankofa.connection import Connection
 from sankofa.datasets import Dataset, Datasets, Table
-from sankofa.errors import InvalidInput
+from sankofa.errors import Conflict, InvalidInput
 from sankofa.jobs import Job, explained
 from sankofa.trained import Prediction, Trained
 
@@ -139,9 +140,16 @@ class Models:
         revision: of the alias as it was read; None: there is no such alias yet. Raises Conflict where that is not so (any more).
         """
         headers = {"If-None-Match": "*"} if revision is None else {"If-Match": f'"{revision}"'}
-        return dict(
-            self._connection.document(self._connection.request("PUT", _path(name, alias), body={"version": version}, headers=headers))
-        )
+        try:
+            response = self._connection.request("PUT", _path(name, alias), body={"version": version}, headers=headers)
+        except Conflict as refused:
+            if (there := refused.problem.document.get("revision")) is None:
+                raise
+            known = "no such alias was expected" if revision is None else f"revision {revision} was expected"
+            detail = f"The alias {alias} of {name} is there at revision {there}, and {known}."
+            remedy = f"Look what it stands for, client.models.alias({name!r}, {alias!r}), and move it with revision={there}."
+            raise Conflict(replace(refused.problem, detail=detail), remedy) from None
+        return dict(self._connection.document(response))
 
     def delete_alias(self, name: str, alias: str, *, revision: int) -> None:
         """Let an alias stand for nothing any more. revision: as it was read. Raises Conflict where it is another by now."""

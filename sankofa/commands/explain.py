@@ -28,9 +28,7 @@ TYPES = (
 @click.option(
     "--with", "options", default="{}", help='What the question takes, as JSON: {"layer": 0, "units": [0, 1]}. See docs/explain.md.'
 )
-@click.option(
-    "--data", help="Rows to ask about: a file, or the id of a dataset. [default: what it was trained on, held-out rows if any]"
-)
+@click.option("--data", help="Rows to ask about: a file, or the id of a dataset. [default: what it was trained on, held-out rows if any]")
 @snapshot
 @timeout
 @as_json

@@ -22,6 +22,7 @@ import safetensors.numpy
 
 from sankofa.commands import cli, run
 from sankofa.commands.exits import MEANINGS, Exit
+from sankofa.commands.train import foretold
 from tests.sankofa.conftest import Use
 from tests.sankofa.fake_service import DATASET, Answer, Unplugged, job_document, problem
 
@@ -81,6 +82,20 @@ def test_a_preflight_says_what_the_job_would_be(use: Use, spec: str, capsys: pyt
     assert "warning: Rows are few." in told
     assert run(["train", spec, "--data", "ds_1", "--preflight", "--json"]) == Exit.DONE
     assert json.loads(capsys.readouterr().out) == found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "jobs", "error", "told"),
+    [
+        (0.0432, 1, 6e-11, ["trains for about 0.043 s, behind 1 job; done in about 0.043 s", "gradients: right to 10 digits"]),
+        (1234.6, 0, 0.25, ["about 1,235 s, behind 0 jobs", "gradients: 0.25 away from differences of the loss"]),
+    ],
+)
+def test_short_times_and_small_errors_of_a_preflight_can_be_read(seconds: float, jobs: int, error: float, told: list[str]) -> None:
+    estimate = {"training_seconds": seconds, "jobs_ahead": jobs, "finish_seconds": seconds}
+    found = {"parameters": 1, "memory_bytes": 1, "steps": 1, "estimate": estimate, "baseline": {"loss": 1.0, "metrics": {}}, "warnings": []}
+    lines = foretold(found | {"gradient_check": {"relative_error": error, "ok": error < 1e-3}})
+    assert all(each in lines for each in told), lines
 
 
 def test_train_with_json_says_one_document(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,6 +166,7 @@ def test_waiting_is_silent_and_its_code_is_that_of_the_first_that_did_not_succee
     assert json.loads(capsys.readouterr().out)["state"] == "succeeded"
     use(*[Answer(200, job_document(), {"etag": '"1"'})] * 20)
     assert run(["wait", "a", "--timeout", "0.1"]) == Exit.TIMED_OUT == 124
+    assert "job_1 is running after 0.1 s, at 50%" in capsys.readouterr().err
 
 
 def test_watching_ends_with_its_time(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
