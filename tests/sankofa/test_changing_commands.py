@@ -10,6 +10,7 @@ import pytest
 from sankofa.commands import run
 from sankofa.commands.exits import Exit
 from sankofa.commands.retention import span
+from sankofa.commands.tables import counted
 from tests.sankofa.conftest import Use
 from tests.sankofa.fake_service import Answer, job_document
 
@@ -205,3 +206,7 @@ def test_what_will_be_deleted_is_shown_with_its_rules(use: Use, capsys: pytest.C
 )
 def test_a_span_is_told_in_the_largest_unit_that_is_exact(seconds: float, told: str) -> None:
     assert span(seconds) == told
+
+
+def test_one_is_told_as_one() -> None:
+    assert (counted(1, "row"), counted(1797, "row"), counted(0, "column")) == ("1 row", "1,797 rows", "0 columns")
