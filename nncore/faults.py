@@ -75,6 +75,11 @@ def one_of(names: Iterable[str]) -> str:
     return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
+def all_of(names: Iterable[str]) -> str:
+    """The names in quotes, "a", "b" and "c", cut after a dozen."""
+    return one_of(names).replace('" or "', '" and "')
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """' Did you mean "label"?' where one of the first _COMPARED_NAMES of `names` is close to `name`, else the empty text."""
     folded = {candidate.casefold()[:_SHOWN_CHARACTERS]: candidate for candidate in reversed(list(islice(names, _COMPARED_NAMES)))}

@@ -13,7 +13,7 @@ import numpy as np
 
 from nncore.artifact import Artifact
 from nncore.errors import InvalidData
-from nncore.faults import Faults, did_you_mean, one_of, pointer, short
+from nncore.faults import Faults, all_of, did_you_mean, pointer, short
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.preprocess import preprocessing
@@ -115,11 +115,16 @@ class Predictor:
         """The inputs in their order, each as it was in training."""
         artifact, faults = self.artifact, Faults()
         _check_names(columns, artifact.input_names, faults)
+        shapes = zip(artifact.input_names, artifact.item_shapes, strict=True)
+        told = ((name, shape) for name, shape in shapes if name in columns)
+        readable = {name: columns[name] for name, shape in told if _is_of_one_kind(name, shape, columns[name], faults)}
         try:
-            table = _table({name: columns[name] for name in artifact.input_names if name in columns}, self._may_miss, self._texts)
+            table = _table(readable, self._may_miss, self._texts) if readable else None
         except InvalidData as refused:
             faults.extend(refused.faults, "/inputs")
-            raise InvalidData(faults.found) from None
+            table = None
+        if faults or table is None:
+            raise InvalidData(faults.found)
         found = [table[name] for name in artifact.input_names]
         for column, shape in zip(found, artifact.item_shapes, strict=True):
             _check_column(column, shape, faults)
@@ -197,14 +202,26 @@ def _check_names(columns: Mapping[str, Any], wanted: tuple[str, ...], faults: Fa
         if faults.full:
             break
         if name not in known:
-            inputs = one_of(wanted).replace(" or ", " and ")
-            message = f"the network has no input {short(name)}.{did_you_mean(str(name), wanted)} Its inputs are {inputs}"
+            message = f"the network has no input {short(name)}.{did_you_mean(str(name), wanted)} Its inputs are {all_of(wanted)}"
             faults.add(pointer("inputs", name), "no_such_input", message, got=short(name))
     for name in wanted:
         if name not in columns and not faults.full:
             faults.add(pointer("inputs", name), "missing_input", f"the input {short(name)} is missing; send a row of it for each answer")
     if faults:
         raise InvalidData(faults.found)
+
+
+def _is_of_one_kind(name: str, shape: tuple[int, ...] | None, rows: Any, faults: Faults) -> bool:
+    """False where numbers and texts are mixed in a list; the first that is not what the network takes is a fault. shape: None for text."""
+    kinds = {*map(type, rows)} - {type(None)} if isinstance(rows, list) else set()
+    if str not in kinds or len(kinds) == 1 or not kinds <= {str, int, float, bool}:
+        return True
+    wanted, other = ("text", "number") if shape is None else ("a number", "text")
+    row = next(at for at, value in enumerate(rows) if value is not None and isinstance(value, str) != (shape is None))
+    got = f"the {other} {short(rows[row])}"
+    message = f"row {row + 1}, column {short(name)}: expected {wanted}, as in training, got {got}"
+    faults.add(pointer("inputs", name, row), "wrong_type", message, expected=wanted, got=got)
+    return False
 
 
 def _check_column(column: Column, shape: tuple[int, ...] | None, faults: Faults) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
@@ -181,9 +182,10 @@ class Client:
 
         job: a Job, the id of one, or "digits@production". step: "last", "best", or one that the job kept; a version has one. data: other
         data, for fine-tuning; missing: as in `datasets.upload`. preprocessing: "kept", as the parent has fitted it, or "fitted" to the new
-        data; else it is kept where inputs and steps are the same. All that is left out is as it was there. Where
-        nothing but `epochs`, `early_stopping`, `max_seconds` or `metrics` is told, the run goes on bit for bit; else one of its own
-        begins with the parameters found there. `job.document["parent"]["continues"]` says which.
+        data; else it is kept where inputs and steps are the same. All that is left out is as it was there. Where nothing but `epochs`,
+        `early_stopping`, `max_seconds`, `metrics`, `report_every_steps`, `diagnostics`, `name`, `tags`, `priority` or `deadline` is told,
+        the run goes on bit for bit; else one of its own begins with the parameters found there. `job.document["parent"]["continues"]`
+        says which.
         Raises InvalidRequest where the network does not fit, Conflict where the job has no parameters.
         """
         parent: dict[str, Any]
@@ -222,16 +224,25 @@ class Client:
 
     def jobs(
         self,
-        state: str | None = None,
+        state: str | Sequence[str] | None = None,
         *,
-        kind: str | None = None,
+        kind: str | Sequence[str] | None = None,
         name: str | None = None,
         dataset: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        tagged: Sequence[str] = (),
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
     ) -> Iterator[Job]:
-        """Every job for which all that is told holds, newest first, fetched page by page."""
+        """Every job for which all that is told holds, newest first, fetched page by page.
+
+        tagged: names of tags, whatever their values. created_after, created_before: at that time or later, and before it; a datetime
+        without a zone is this machine's time.
+        """
         wanted = [f"{tag}={value if isinstance(value, str) else json.dumps(value)}" for tag, value in (tags or {}).items()]
-        found = self._connection.pages("/v1/jobs", state=state, kind=kind, name=name, dataset=dataset, tag=wanted or None)
+        made = {"created_after": _moment(created_after), "created_before": _moment(created_before)}
+        tag = [*wanted, *tagged] or None
+        found = self._connection.pages("/v1/jobs", state=state, kind=kind, name=name, dataset=dataset, tag=tag, **made)
         return (Job(self._connection, document) for document in found)
 
     def compare(
@@ -249,12 +260,20 @@ class Client:
         action: str,
         *,
         state: Sequence[str] = (),
+        kind: Sequence[str] = (),
         name: str | None = None,
         dataset: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        tagged: Sequence[str] = (),
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
     ) -> list[str]:
-        """Ask every job for which all that is told holds to cancel, pause, resume or stop; the ids of those that it changed."""
-        told = {"state": list(state), "name": name, "dataset": dataset, "tags": dict(tags or {})}
+        """Ask every job for which all that is told holds to cancel, pause, resume or stop; the ids of those that it changed.
+
+        The conditions are those of `jobs`; there must be one.
+        """
+        told: dict[str, Any] = {"state": list(state), "kind": list(kind), "name": name, "dataset": dataset, "tags": dict(tags or {})}
+        told |= {"tagged": list(tagged), "created_after": _moment(created_after), "created_before": _moment(created_before)}
         body = {"action": action, **{key: value for key, value in told.items() if value}}
         changed: list[str] = []
         while True:
@@ -291,9 +310,12 @@ class Client:
         """Who did what, newest first, fetched page by page. filters: tenant, key, action, target, since, until. Needs the scope admin."""
         return self._connection.pages("/v1/audit", **filters)
 
-    def retention(self) -> dict[str, Any]:
-        """What will be deleted, and when: `rules`, and in `data` what of yours they take next."""
-        return dict(self._connection.get("/v1/retention"))
+    def retention(self, what: Sequence[str] = (), *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+        """What will be deleted, and when: `rules`, and in `data` what of yours they take next, soonest first.
+
+        what: only these: checkpoints, dataset, upload, delivery. limit: at most so many, up to 500; cursor: the `next_cursor` before.
+        """
+        return dict(self._connection.get("/v1/retention", what=list(what) or None, limit=limit, cursor=cursor))
 
     def dataset_id(self, data: Dataset | Table, *, missing: Literal["refuse", "allow"] = "refuse") -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
@@ -305,3 +327,8 @@ def _refuse_bare(data: Any, target: str) -> None:
     if is_array(data) or is_series(data) or isinstance(data, list):
         got = "a list" if isinstance(data, list) else f"an array of shape {tuple(data.shape)}"
         raise InvalidInput(f'data: expected inputs and a target by name, as {{"x": array, {target!r}: labels}}; got {got}')
+
+
+def _moment(at: datetime | str | None) -> str | None:
+    """A time as the API takes it, with its offset."""
+    return (at if at.tzinfo else at.astimezone()).isoformat() if isinstance(at, datetime) else at

@@ -96,8 +96,9 @@ class Bar:
 class Step:
     """A step under way."""
 
-    def __init__(self, bar: Bar) -> None:
+    def __init__(self, bar: Bar, title: str) -> None:
         self.bar = bar
+        self.title = title  # what it turned out to be
         self.note = ""
 
 
@@ -122,14 +123,14 @@ class Steps:
             self.say(f"{number}  {title} ...", end="\r")
         try:
             with Bar(self._console or quiet, title) as bar:
-                step = Step(bar)
+                step = Step(bar, title)
                 yield step
         except BaseException:
             self.say(f"{number}  {title}: not done, after {time.monotonic() - started:.1f} s")
             raise
         seconds = time.monotonic() - started
-        self.done.append({"step": title, "seconds": round(seconds, 3), "note": step.note})
-        line = f"{number}  {title:<36}{seconds:7.2f} s   "
+        self.done.append({"step": step.title, "seconds": round(seconds, 3), "note": step.note})
+        line = f"{number}  {step.title:<36}{seconds:7.2f} s   "
         below = self._console is not None and self._console.is_terminal and len(line + step.note) > self._console.width
         self.say(line.rstrip() + f"\n{' ' * 9}{step.note}" if below else (line + step.note).rstrip())
 

@@ -110,10 +110,15 @@ class Problem:
             lines[0] += f" ({self.code})"
         for fault in self.errors:
             message = str(fault.get("message") or fault.get("code") or "refused")
-            # Said only where the message does not say it already.
-            more = [f"; {name} {fault[name]}" for name in ("expected", "got") if fault.get(name) and str(fault[name]) not in message]
+            # Said only where the message does not say it already; behind a whole sentence as one of its own.
+            more = [f"{name} {fault[name]}" for name in ("expected", "got") if fault.get(name) and str(fault[name]) not in message]
+            if more and message[-1] in ".?!":
+                whole = ", ".join(more)
+                message += f" {whole[0].upper()}{whole[1:]}."
+            elif more:
+                message += f"; {'; '.join(more)}"
             named = f"query parameter {fault['parameter']}" if fault.get("parameter") else "(the whole body)"
-            lines.append(f"  {fault.get('pointer') or named}: {message}{''.join(more)}")
+            lines.append(f"  {fault.get('pointer') or named}: {message}")
         if self.request_id and self.status >= 500:
             lines.append(f"  request {self.request_id}: find it under this id in the service's log")
         return "\n".join(lines)

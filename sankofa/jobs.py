@@ -103,7 +103,8 @@ class Job:
                 break
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             if left <= 0:
-                raise WaitTimeout(f"job {self.id} is {self.state} after {timeout_seconds} s, at {self.fraction:.0%}; it goes on")
+                waited = round(timeout_seconds or 0.0, 1) or timeout_seconds
+                raise WaitTimeout(f"job {self.id} is {self.state} after {waited:g} s, at {self.fraction:.0%}; it goes on")
             asked = time.monotonic()
             changed = self._look(wait_seconds=left)
             if not self.terminal:
@@ -313,17 +314,8 @@ class Job:
         what it takes, see docs/explain.md. data: of what is asked of rows, as in `predict_all`. run: "auto", "now" or "job".
         Raises InvalidRequest, WaitTimeout, JobFailed.
         """
-        if isinstance(inputs := question.get("inputs"), Mapping):
-            question["inputs"] = {name: column_list(name, values, may_miss=True) for name, values in inputs.items()}
-        body: dict[str, Any] = {"explain": {"type": type, **question}, "snapshot": str(snapshot), "run": run}
-        if data is not None:
-            body["dataset"] = Datasets(self._connection).id_of(data)
-        response = self._connection.request("POST", f"/v1/jobs/{self.id}/explain", body=body)
-        document = self._connection.document(response)
-        if response.status_code == 200:
-            return dict(document)
-        job = Job(self._connection, document, response.headers.get("etag")).wait(timeout_seconds)
-        return dict(self._connection.get(f"/v1/jobs/{job.id}/explanation"))
+        told = {"snapshot": str(snapshot), "run": run}
+        return explained(self._connection, f"/v1/jobs/{self.id}/explain", type, question, told, data, timeout_seconds)
 
     def _look(self, wait_seconds: float) -> bool:
         """Fetch the job, hanging up to `wait_seconds` for a change; whether it is another than before."""
@@ -344,3 +336,29 @@ class Job:
         self.document = self._connection.document(response)
         self._etag = response.headers.get("etag")
         return self
+
+
+def explained(
+    connection: Connection,
+    path: str,
+    type: str,
+    question: Mapping[str, Any],
+    told: Mapping[str, Any],
+    data: Dataset | Table | None,
+    timeout_seconds: float | None,
+    *,
+    params: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The answer to a question that is asked at `path`, where a job gives it, after waiting. told: what else the body says."""
+    asked = dict(question)
+    if isinstance(inputs := asked.get("inputs"), Mapping):
+        asked["inputs"] = {name: column_list(name, values, may_miss=True) for name, values in inputs.items()}
+    body: dict[str, Any] = {"explain": {"type": type, **asked}, **told}
+    if data is not None:
+        body["dataset"] = Datasets(connection).id_of(data)
+    response = connection.request("POST", path, params=params, body=body)
+    document = connection.document(response)
+    if response.status_code == 200:
+        return dict(document)
+    job = Job(connection, document, response.headers.get("etag")).wait(timeout_seconds)
+    return dict(connection.get(f"/v1/jobs/{job.id}/explanation"))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from sankofa.connection import Connection
 from sankofa.datasets import Dataset, Datasets, Table
-from sankofa.errors import InvalidInput
-from sankofa.jobs import Job
+from sankofa.errors import Conflict, InvalidInput
+from sankofa.jobs import Job, explained
 from sankofa.trained import Prediction, Trained
 
 if TYPE_CHECKING:
@@ -98,6 +99,20 @@ class Models:
         response = self._connection.request("POST", f"{_path(name)}/predictions", params=which, body=body)
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
+    def explain(
+        self,
+        reference: str,
+        type: str,
+        *,
+        data: Dataset | Table | None = None,
+        run: str = "auto",
+        timeout_seconds: float | None = None,
+        **question: Any,
+    ) -> dict[str, Any]:
+        """What a version says to a question; of an imported one what is asked of rows names `data`. As `Job.explain`."""
+        name, which = parts_of(reference)
+        return explained(self._connection, f"{_path(name)}/explain", type, question, {"run": run}, data, timeout_seconds, params=which)
+
     def versions(self, name: str) -> Iterator[dict[str, Any]]:
         """Every version with its metrics, newest first."""
         return self._connection.pages(f"{_path(name)}/versions")
@@ -127,9 +142,16 @@ class Models:
         revision: of the alias as it was read; None: there is no such alias yet. Raises Conflict where that is not so (any more).
         """
         headers = {"If-None-Match": "*"} if revision is None else {"If-Match": f'"{revision}"'}
-        return dict(
-            self._connection.document(self._connection.request("PUT", _path(name, alias), body={"version": version}, headers=headers))
-        )
+        try:
+            response = self._connection.request("PUT", _path(name, alias), body={"version": version}, headers=headers)
+        except Conflict as refused:
+            if (there := refused.problem.document.get("revision")) is None:
+                raise
+            known = "no such alias was expected" if revision is None else f"revision {revision} was expected"
+            detail = f"The alias {alias} of {name} is there at revision {there}, and {known}."
+            remedy = f"Look what it stands for, client.models.alias({name!r}, {alias!r}), and move it with revision={there}."
+            raise Conflict(replace(refused.problem, detail=detail), remedy) from None
+        return dict(self._connection.document(response))
 
     def delete_alias(self, name: str, alias: str, *, revision: int) -> None:
         """Let an alias stand for nothing any more. revision: as it was read. Raises Conflict where it is another by now."""

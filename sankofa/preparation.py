@@ -53,16 +53,18 @@ def compile_kernels(installation: Installation, steps: Steps, *, only_usual: boo
 
     only_usual: those of dense networks; a job that needs others compiles them before its clock starts.
     """
-    with steps.step("compile the kernels, once") as step:
+    with steps.step("look for compiled kernels") as step:
 
         def on_line(name: str, line: str) -> None:
             # One JSON object a line; what else the process says, a warning for instance, is kept for its failure's message.
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 progress = json.loads(line)
                 if "seconds" in progress:
-                    step.note = "done before" if progress["seconds"] < LOADING_SECONDS else step.note
+                    if progress["seconds"] < LOADING_SECONDS:
+                        step.title, step.note = "look for compiled kernels", "they are there"
                     return
-                step.bar.show(progress["done"] / progress["total"], f"{progress['done']} of {progress['total']}")
+                step.title = "compile the kernels, once"
+                step.bar.show(progress["done"] / progress["total"], f"{progress['done']} of {progress['total']}", title=step.title)
                 step.note = f"{progress['total']} of them"
 
         run_to_end(installation.part("warm", *(["--usual"] if only_usual else [])), on_line)

@@ -146,7 +146,9 @@ def summary(job: Job) -> str:
             lines.append(f"  {which}: epoch {found.get('epoch')}, step {found.get('step')}  {measures(found)}")
     if tested := (job.document.get("result") or {}).get("test"):
         lines.append(f"  test: {tested['rows']:,} rows  {measures(tested)}")
-    lines += [f"  {finding['severity']}: {finding['message']}" for finding in (job.document.get("result") or {}).get("findings", ())]
+    for finding in (job.document.get("result") or {}).get("findings", ()):
+        remedy = f"; {finding['remedy']}" if finding.get("remedy") else ""
+        lines.append(f"  {finding['severity']}: {finding['message']}{remedy}")
     if not job.terminal:
         lines.append(f"  {progress_line(job)}")
         lines.append(f"  you may ask it to: {', '.join(job.allowed_actions) or 'nothing now'}")

@@ -86,7 +86,12 @@ class Sender(threading.Thread):
         try:
             outcome = post(sent, self._settings.webhook_timeout_seconds, private=self._settings.webhook_private)
             deliveries.finish(self._store, sent, outcome)
-            logger.info("webhook sent", delivery=sent.id, webhook=sent.webhook_id, attempt=sent.attempt, status=outcome.status)
+            of = {"delivery": sent.id, "webhook": sent.webhook_id, "attempt": sent.attempt}
+            if outcome.error is None:
+                logger.info("webhook sent", **of, status=outcome.status)
+            else:
+                answered = {} if outcome.status is None else {"status": outcome.status}
+                logger.warning("webhook not taken", **of, **answered, error=outcome.error)
         except StoreError as error:  # it is sent again, when it is taken for lost
             logger.warning("what became of a webhook was not written", delivery=sent.id, error=str(error))
         except Exception:

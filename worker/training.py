@@ -74,7 +74,7 @@ class Training(Work):
         more, assessment = self._tested(best, between), self._assessed(best, between)
         if assessment is not None:
             loud = [finding for finding in assessment.findings if finding.severity != "info"]
-            more["findings"] = [{"code": each.code, "severity": each.severity, "message": each.message} for each in loud]
+            more["findings"] = [asdict(each) for each in loud]
         told = None if assessment is None else asdict(assessment)
         if best.step == self.step:
             return Left([_written(best, more, write, is_best=True, is_last=True)], assessment=told)

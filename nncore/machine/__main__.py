@@ -12,16 +12,16 @@ import sys
 import threading
 import time
 
-from nncore.machine.compilation import DTYPES, Progress, compiled, usual_kernels, warm
+from nncore.machine.compilation import DTYPES, Progress, compiled, usual_compiled, warm, warm_usual
 
 
 def main() -> None:
     """Print {"done": n, "total": m} as it goes, and {"seconds": s} at the end."""
     started = time.perf_counter()
-    if all(compiled(dtype) for dtype in DTYPES):  # whoever needs them loads them
+    usual, backwards = "--usual" in sys.argv, "--backwards" in sys.argv
+    if usual_compiled() if usual else all(compiled(dtype) for dtype in DTYPES):  # whoever needs them loads them
         print(json.dumps({"seconds": 0.0}))
         return
-    usual, backwards = "--usual" in sys.argv, "--backwards" in sys.argv
     if backwards:
         walk(tell, usual=usual, backwards=True)
     else:
@@ -32,7 +32,7 @@ def main() -> None:
 def walk(progress: Progress, *, usual: bool, backwards: bool) -> None:
     """Compile, or load, one after the other."""
     if usual:
-        warm("float32", usual_kernels(), progress, backwards=backwards)
+        warm_usual(progress, backwards=backwards)
         return
     for before, dtype in enumerate(reversed(DTYPES) if backwards else DTYPES):
         warm(

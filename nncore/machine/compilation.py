@@ -75,5 +75,17 @@ def compiled(dtype: str = "float32") -> bool:
     return _mark(dtype).exists()
 
 
-def _mark(dtype: str) -> Path:
-    return cache_folder() / f"every-kernel-{np.dtype(dtype).name}"
+def warm_usual(progress: Progress | None = None, *, backwards: bool = False) -> float:
+    """Compile, or load, the usual kernels for float32; the seconds it took."""
+    seconds = warm("float32", usual_kernels(), progress, backwards=backwards)
+    _mark("float32", "usual").touch()
+    return seconds
+
+
+def usual_compiled() -> bool:
+    """Whether the usual kernels were compiled into the cache before, by themselves or with all others."""
+    return _mark("float32", "usual").exists() or compiled("float32")
+
+
+def _mark(dtype: str, which: str = "every") -> Path:
+    return cache_folder() / f"{which}-kernel-{np.dtype(dtype).name}"

@@ -44,7 +44,7 @@ class Found(Definition):
     """A number that the spec left to us ("auto")."""
 
     pointer: str = Field(description="JSON pointer into the spec.")
-    value: float | None = Field(description="Null while it is still to be found, by the worker that first takes the job.")
+    value: int | float | None = Field(description="Null while it is still to be found, by the worker that first takes the job.")
     how: str
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from sankofa.commands import (
+    activity,
     card,
     compare,
     completion,
@@ -26,6 +27,7 @@ from sankofa.commands import (
     predict,
     processes,
     requests,
+    retention,
     serve,
     tenants,
     train,
@@ -86,8 +88,10 @@ for command in (
     completion.completion,
     webhooks.webhooks,
     tenants.usage,
+    retention.retention,
     keys.keys,
     tenants.tenants,
+    activity.activity,
     processes.api,
     processes.worker,
     processes.migrate,

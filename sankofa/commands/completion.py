@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -26,7 +26,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 def completion(shell: str, as_json: bool) -> None:
     """Write the script by which Tab completes words of `sankofa`.
 
-    Commands, options, profiles, files, and ids of jobs and datasets.
+    Commands, options, profiles, files, ids of jobs and datasets, and names of models.
 
     \b
     bash   echo 'eval "$(sankofa completion bash)"' >> ~/.bashrc
@@ -62,7 +62,32 @@ def _from_service(found: Callable[[Client], Iterable[tuple[str, str]]]) -> Compl
 
 
 job_ids = _from_service(lambda client: ((job.id, f"{job.state} {job.name or ''}".strip()) for job in client.jobs()))
+_model_names = _from_service(lambda client: _referred(client))
 _dataset_ids = _from_service(lambda client: ((dataset.id, dataset.name or "") for dataset in client.datasets.list()))
+
+
+def _referred(client: Client) -> Iterator[tuple[str, str]]:
+    """Every model as a command may name it: by itself, and at each of its aliases."""
+    for model in client.models.list():
+        yield model["name"], model["description"] or ""
+        for alias, version in model["aliases"].items():
+            yield f"{model['name']}@{alias}", f"version {version}"
+
+
+def sources(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Jobs where an id was begun, models where something else was, both where nothing is typed yet."""
+    jobs = job_ids(context, parameter, typed) if not typed or "job_".startswith(typed[:4]) else []
+    return [*jobs, *([] if typed.startswith("job_") else _model_names(context, parameter, typed))]
+
+
+def model_names(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Models, without their aliases."""
+    return [item for item in _model_names(context, parameter, typed) if "@" not in item.value]
+
+
+def model_references(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Models, and what their aliases stand for."""
+    return _model_names(context, parameter, typed)
 
 
 def dataset_ids(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -11,7 +11,7 @@ import click
 from sankofa.client import Client
 from sankofa.commands.completion import dataset_ids
 from sankofa.commands.options import as_json, connected, missing, missing_file, was_there, write_json
-from sankofa.commands.tables import show_table
+from sankofa.commands.tables import counted, show_table
 from sankofa.datasets import Dataset
 from sankofa.sending import size
 
@@ -120,7 +120,7 @@ def purge(client: Client, ids: tuple[str, ...], as_json: bool) -> None:
 
 def told(dataset: Dataset) -> str:
     """A dataset on one line."""
-    return f"{dataset.id}  {dataset.name or ''}  {dataset.rows:,} rows, {len(dataset.columns):,} columns"
+    return f"{dataset.id}  {dataset.name or ''}  {counted(dataset.rows, 'row')}, {counted(len(dataset.columns), 'column')}"
 
 
 def _kept(dataset: Dataset) -> tuple[str, str]:

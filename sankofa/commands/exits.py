@@ -28,7 +28,7 @@ MEANINGS = {
     Exit.USAGE: "the command, or a file or value given, cannot be understood or used",
     Exit.UNREACHABLE: "the service does not answer",
     Exit.REFUSED: "the service refused; its reason is on stderr",
-    Exit.NOT_RUNNING: "the service cannot be started here, could not be kept running, or not be copied",
+    Exit.NOT_RUNNING: "the service cannot be started, kept running or copied here",
     Exit.CANCELLED: "the job was cancelled",
     Exit.STOPPED: "the job was stopped; what it had learned is kept",
     Exit.TIMED_OUT: "--timeout is over; the job goes on",

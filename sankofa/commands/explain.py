@@ -8,7 +8,8 @@ import click
 
 from sankofa.client import Client
 from sankofa.commands.exits import Exit
-from sankofa.commands.options import as_json, connected, one_job, read_json, snapshot, timeout, write_json
+from sankofa.commands.options import as_json, connected, one_source, read_json, snapshot, timeout, write_json
+from sankofa.models import is_model
 
 TYPES = (
     "permutation_importance",
@@ -22,19 +23,19 @@ TYPES = (
 
 
 @click.command()
-@one_job
+@one_source
 @click.argument("question", type=click.Choice(TYPES), default="permutation_importance")
 @click.option(
     "--with", "options", default="{}", help='What the question takes, as JSON: {"layer": 0, "units": [0, 1]}. See docs/explain.md.'
 )
-@click.option("--data", help="Rows to ask about: a file, or the id of a dataset. [default: what JOB was trained on, held-out rows if any]")
+@click.option("--data", help="Rows to ask about: a file, or the id of a dataset. [default: what it was trained on, held-out rows if any]")
 @snapshot
 @timeout
 @as_json
 @connected
 def explain(
     client: Client,
-    job_id: str,
+    source: str,
     question: str,
     options: str,
     data: str | None,
@@ -42,7 +43,7 @@ def explain(
     timeout_seconds: float | None,
     as_json: bool,
 ) -> int:
-    """Ask JOB's network what it has learned.
+    """Ask a network what it has learned: of a job, or of a model (digits@production, digits@3; digits is its newest version).
 
     Which columns decide (permutation_importance), or another QUESTION; what takes long is asked as a job.
     Importance is told as a table, all else as JSON; with --json everything.
@@ -50,8 +51,10 @@ def explain(
     asked = read_json(options, "--with")
     if not isinstance(asked, dict) or not asked.keys().isdisjoint({"type", "data", "snapshot", "run", "timeout_seconds"}):
         raise click.UsageError("--with: expected a JSON object of what the question takes, without its type")
-    job = client.job(job_id)
-    found = job.explain(question, data=data, snapshot=snapshot, timeout_seconds=timeout_seconds, **asked)
+    if is_model(source):
+        found = client.models.explain(source, question, data=data, timeout_seconds=timeout_seconds, **asked)
+    else:
+        found = client.job(source).explain(question, data=data, snapshot=snapshot, timeout_seconds=timeout_seconds, **asked)
     if as_json or question != "permutation_importance":
         write_json(found)
     else:

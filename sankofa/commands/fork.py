@@ -57,4 +57,5 @@ def fork(
     how = "bit for bit" if parent["continues"] == "exactly" else "with the parameters found there"
     click.echo(summary(job))
     of = source if parent["step"] is None else f"step {parent['step']:,} of {parent['job']}"
-    click.echo(f"  goes on from {of}, {how}, preprocessing {parent['preprocessing']}, for {parent['further_epochs']:,} further epochs")
+    inputs = f", preprocessing {parent['preprocessing']}" if parent.get("preprocessing") else ""
+    click.echo(f"  goes on from {of}, {how}{inputs}, for {parent['further_epochs']:,} further epochs")

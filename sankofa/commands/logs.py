@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -14,6 +14,7 @@ from sankofa.progress import measures
 
 # Reports and progress come several times a second; `watch` draws them.
 OFTEN = {"metrics", "progress"}
+ENDS = {"succeeded", "failed", "stopped", "cancelled"}
 
 
 @click.command()
@@ -32,8 +33,7 @@ def logs(client: Client, job_id: str, follow: bool, metrics: bool, as_json: bool
     job = client.job(job_id)
     events: Iterable[Event] = job.events() if follow else job.log()
     if metrics and not follow:
-        reports = (Event("metrics", report, report.get("at")) for report in job.metrics())
-        events = sorted([*events, *reports], key=lambda event: event.at or "")
+        events = with_reports([*events], [Event("metrics", report, report.get("at")) for report in job.metrics()])
     for event in events:
         if event.type in OFTEN and not (metrics and event.type == "metrics"):
             continue
@@ -41,6 +41,12 @@ def logs(client: Client, job_id: str, follow: bool, metrics: bool, as_json: bool
             write_json({"type": event.type, "at": event.at, "data": event.data})
         else:
             click.echo(f"{event.at or '':<27} {told(event)}")
+
+
+def with_reports(events: Sequence[Event], reports: Sequence[Event]) -> list[Event]:
+    """Both by their time. What a worker reported with the end of a job is no later than that, whatever the clocks say."""
+    end = next((at for at, event in enumerate(events) if event.type == "state" and event.data.get("state") in ENDS), len(events))
+    return [*sorted([*events[:end], *reports], key=lambda event: event.at or ""), *events[end:]]
 
 
 def told(event: Event) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sankofa.client import Client
+from sankofa.commands.completion import job_ids, model_names, model_references
 from sankofa.commands.options import as_json, connected, write_json
 from sankofa.commands.spec import read_spec
 from sankofa.commands.tables import show_table
@@ -22,7 +23,8 @@ OF_TRAINING |= {"preprocess", "preprocess_target", "augment", "report_every_step
 def models() -> None:
     """Keep trained networks under a name, version after version; an alias such as production stands for one of them.
 
-    `sankofa weights` and `sankofa predict` take a model in place of a job: digits@production, digits@3, or digits for the newest.
+    `sankofa weights`, `predict`, `explain`, `card` and `fork` take a model in place of a job: digits@production, digits@3, or
+    digits for the newest.
     """
 
 
@@ -51,8 +53,8 @@ def create_model(client: Client, name: str, description: str | None, as_json: bo
 
 
 @models.command("add")
-@click.argument("name", metavar="MODEL")
-@click.argument("job_id", metavar="JOB")
+@click.argument("name", metavar="MODEL", shell_complete=model_names)
+@click.argument("job_id", metavar="JOB", shell_complete=job_ids)
 @click.option("--step", default="best", show_default=True, help="best, last, or the step of a snapshot.")
 @click.option("--description", help="What is new about it.")
 @as_json
@@ -66,7 +68,7 @@ def add_version(client: Client, name: str, job_id: str, step: str, description: 
 
 
 @models.command("import")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=model_names)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--network", type=click.Path(exists=True, dir_okay=False), help="YAML or JSON: the network, and what is known of its inputs.")
 @click.option("--description", help="What is new about it.")
@@ -86,7 +88,7 @@ def import_version(client: Client, name: str, file: str, network: str | None, de
 
 
 @models.command("card")
-@click.argument("reference", metavar="MODEL")
+@click.argument("reference", metavar="MODEL", shell_complete=model_references)
 @as_json
 @connected
 def model_card(client: Client, reference: str, as_json: bool) -> None:
@@ -95,7 +97,7 @@ def model_card(client: Client, reference: str, as_json: bool) -> None:
 
 
 @models.command("versions")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=model_names)
 @as_json
 @connected
 def list_versions(client: Client, name: str, as_json: bool) -> None:
@@ -109,7 +111,7 @@ def list_versions(client: Client, name: str, as_json: bool) -> None:
 
 
 @models.command("alias")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=model_names)
 @click.argument("alias")
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @click.option("--history", is_flag=True, help="List what it stood for, newest first.")
@@ -149,7 +151,7 @@ def alias(client: Client, name: str, alias: str, version: int | None, history: b
 
 
 @models.command("delete")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=model_names)
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @as_json
 @connected

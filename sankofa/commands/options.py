@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 
 from sankofa.client import Client
-from sankofa.commands.completion import dataset_ids, job_ids, profiles
+from sankofa.commands.completion import dataset_ids, job_ids, profiles, sources
 from sankofa.datasets import Dataset, name_of
 
 Parameters = ParamSpec("Parameters")
@@ -21,7 +21,7 @@ Command = Callable[..., int | None]
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout and nothing else.")
 snapshot = click.option("--snapshot", default="best", show_default=True, help="best, last, or the step of a snapshot.")
 one_job = click.argument("job_id", metavar="JOB", shell_complete=job_ids)
-one_source = click.argument("source", metavar="JOB|MODEL", shell_complete=job_ids)
+one_source = click.argument("source", metavar="JOB|MODEL", shell_complete=sources)
 some_jobs = click.argument("job_ids", nargs=-1, required=True, metavar="JOB...", shell_complete=job_ids)
 timeout = click.option("--timeout", "timeout_seconds", type=click.FloatRange(min=0), help="Wait at most this many seconds.")
 

@@ -17,3 +17,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_row(*row)
     console = Console(highlight=False, markup=False)
     (console if console.is_terminal else Console(highlight=False, markup=False, width=UNMEASURED_WIDTH)).print(table)
+
+
+def counted(count: int, noun: str) -> str:
+    """1 row, 1,797 rows."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,26 @@ def foretold(found: Mapping[str, Any]) -> str:
     """A preflight in lines for people."""
     estimate, baseline, checked = found["estimate"], found["baseline"], found["gradient_check"]
     scores = {"loss": baseline["loss"], **baseline["metrics"]}
-    gradients = "not checked: the network is too large" if checked is None else f"{checked['relative_error']:.1g} off"
+    ahead = estimate["jobs_ahead"]
     lines = [
         f"{found['parameters']:,} parameters, {found['memory_bytes'] / 2**20:,.1f} MiB, {found['steps']:,} steps",
-        f"  trains for about {estimate['training_seconds']:,.0f} s, behind {estimate['jobs_ahead']} jobs"
-        + ("" if estimate["finish_seconds"] is None else f"; done in about {estimate['finish_seconds']:,.0f} s"),
+        f"  trains for about {_seconds(estimate['training_seconds'])}, behind {ahead} job{'' if ahead == 1 else 's'}"
+        + ("" if estimate["finish_seconds"] is None else f"; done in about {_seconds(estimate['finish_seconds'])}"),
         "  to beat: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items() if value is not None),
-        f"  gradients: {gradients}",
+        f"  gradients: {_checked(checked)}",
     ]
     return "\n".join(lines + [f"  warning: {warning['message']}" for warning in found["warnings"]])
+
+
+def _seconds(seconds: float) -> str:
+    """A time for people: 12 s, 1.5 s, 0.04 s."""
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _checked(checked: Mapping[str, Any] | None) -> str:
+    if checked is None:
+        return "not checked: the network is too large"
+    error = checked["relative_error"]
+    if not checked["ok"]:
+        return f"{error:.2g} away from differences of the loss, relative to the largest"
+    return "right" + (f" to {math.floor(-math.log10(error))} digits" if error > 0 else "")

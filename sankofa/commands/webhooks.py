@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sankofa.client import Client
+from sankofa.commands.filters import tags_of
 from sankofa.commands.keys import duration
 from sankofa.commands.options import as_json, connected, write_json
 from sankofa.commands.tables import show_table
@@ -52,7 +53,7 @@ def list_webhooks(client: Client, as_json: bool) -> None:
 @connected
 def create_webhook(client: Client, address: str, name: str | None, events: Sequence[str], tags: Sequence[str], as_json: bool) -> None:
     """Have URL told of jobs, and write its secret to stdout. With --json: all that is known of it."""
-    _show_secret(client.webhooks.create(address, events or None, name=name, tags=_tags(tags)), as_json)
+    _show_secret(client.webhooks.create(address, events or None, name=name, tags=tags_of(tags)), as_json)
 
 
 @webhooks.command("set")
@@ -75,7 +76,7 @@ def set_webhook(
     as_json: bool,
 ) -> None:
     """Change what is named of WEBHOOK; what is left out stays. With --json: the webhook as it is then."""
-    given = {"url": address, "name": name, "events": list(events) or None, "tags": _tags(tags) or None, "enabled": enabled}
+    given = {"url": address, "name": name, "events": list(events) or None, "tags": tags_of(tags) or None, "enabled": enabled}
     _show(client.webhooks.change(webhook_id, **{key: value for key, value in given.items() if value is not None}), as_json)
 
 
@@ -156,21 +157,6 @@ def redeliver(client: Client, webhook_id: str, delivery_ids: Sequence[str], as_j
     """Send DELIVERYs of WEBHOOK again, now, with the same ids and bodies. With --json: the deliveries, one per line."""
     for delivery_id in delivery_ids:
         _show_delivery(client.webhooks.redeliver(webhook_id, delivery_id), as_json)
-
-
-def _tags(texts: Sequence[str]) -> dict[str, Any]:
-    """Tags as the service takes them: a value that is JSON is what it says, any other is text."""
-    found = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.UsageError(f"--tag: expected NAME=VALUE, got {text!r}")
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = value
-        found[name] = value if isinstance(parsed, dict | list) else parsed
-    return found
 
 
 def _row(webhook: dict[str, Any]) -> tuple[str, ...]:

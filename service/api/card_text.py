@@ -11,8 +11,11 @@ from typing import Any
 
 MOST_ROWS = 50  # of a table; what was left out is counted
 MOST_CLASSES = 50
+MOST_ALIKE = 10  # inputs of one kind that are listed one by one
+ROUNDING = 1e-9  # a change smaller than this is none
 
-_MARKUP = re.compile(r"[&<>|\\`*\[\]~$^{}@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.")
+# The @ of MODEL@VERSION makes no address and no mention.
+_MARKUP = re.compile(r"[&<>|\\`*\[\]~$^{}]|(?<![A-Za-z0-9])@|@(?!\d+(?![\w.-]))|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|(?<=www)\.")
 _LEADING = re.compile(r"^(\d*)([-+=#.)])")
 
 
@@ -55,8 +58,7 @@ def _details(card: Mapping[str, Any]) -> Iterator[str]:
         ("Preprocessing of the target", network["target_preprocessing"]),
     )
     yield ""
-    inputs = signature["inputs"]
-    yield from _table(("Input", "Items"), ((each["name"], _items(each["item_shape"])) for each in inputs[:MOST_ROWS]), len(inputs))
+    yield from _inputs(signature["inputs"])
     if network["imported"] is not None:
         imported = network["imported"]
         told = "itself" if imported["described"] else "by a definition that was sent with it"
@@ -89,6 +91,16 @@ def _details(card: Mapping[str, Any]) -> Iterator[str]:
             how = "the same run, bit for bit" if each["continues"] == "exactly" else "its parameters"
             kept = {"kept": ", preprocessing kept", "fitted": ", preprocessing fitted anew"}.get(each["preprocessing"] or "", "")
             yield f"- goes on from {text(of)}{at}: {how}{kept}; data {text(each['dataset_digest'] or 'not known')}"
+
+
+def _inputs(inputs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A table; of many that are alike, a line."""
+    kinds = {_items(each["item_shape"]) for each in inputs}
+    if len(inputs) > MOST_ALIKE and len(kinds) == 1:
+        named = ", ".join(text(each["name"]) for each in inputs[:MOST_ALIKE])
+        yield f"{len(inputs):,} inputs, each {kinds.pop()}: {named}, ... {text(inputs[-1]['name'])}."
+        return
+    yield from _table(("Input", "Items"), ((each["name"], _items(each["item_shape"])) for each in inputs[:MOST_ROWS]), len(inputs))
 
 
 def _use(card: Mapping[str, Any]) -> Iterator[str]:
@@ -194,7 +206,7 @@ def _analyses(card: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             each["column"] if each["feature"] is None else f"{each['column']}[{each['feature']}]",
-            *map(_number, (each["loss_rise"], each["metric_drop"])),
+            *map(_change, (each["loss_rise"], each["metric_drop"])),
         )
         for each in influences[:MOST_ROWS]
     ]
@@ -222,7 +234,7 @@ def _caveats(card: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     found = card["limits"]
     for each in found or ():
-        yield f"- {text(each['severity'])}: {text(each['message'])}. {text(each['remedy'])}."
+        yield f"- {text(each['severity'])}: {text(each['message'])}; {text(each['remedy'])}."
     if found == []:
         yield "- Nothing was found wrong with the data."
     for each in card["unknown"]:
@@ -284,6 +296,10 @@ def _held(column: Mapping[str, Any]) -> str:
     if column.get("categories") is not None:
         return f"{len(column['categories']):,} different texts"
     return f"{_number(column.get('minimum'))} to {_number(column.get('maximum'))}"
+
+
+def _change(value: float | None) -> str:
+    return _number(0 if value is not None and abs(value) < ROUNDING else value)
 
 
 def _number(value: Any) -> str:

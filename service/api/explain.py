@@ -1,22 +1,23 @@
-"""/v1/jobs/{id}/explain: questions to a trained network, answered at once or as a job."""
+"""/v1/jobs/{id}/explain and /v1/models/{model}/explain: questions to a trained network, answered at once or as a job."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from flask import Response, request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from nncore.artifact import Artifact
 from nncore.errors import Fault, InvalidData
 from nncore.explanation import ExplainSpec, Parts, Sample, explanation, of_rows
 from nncore.formats import safetensors
+from nncore.losses import LossSpec
 from nncore.predictor import Predictor
 from nncore.spec import ResolvedSpec
 from service.api import data_report, idempotency
@@ -28,12 +29,14 @@ from service.api.context import Context, context
 from service.api.job_document import JobDocument, document
 from service.api.jobs import JOB, MOST_TAGS, NO_JOB, TagName, TagValue, few
 from service.api.long_poll import IF_NONE_MATCH
+from service.api.model_versions import NO_VERSION, WhichVersion, file_of, source_of
 from service.api.openapi import blueprint, json_answer, json_body, reads_headers, refusals
-from service.api.parameters import JobPath, known_id
+from service.api.parameters import JobPath, ModelPath, known_id
 from service.api.predictions import check_dataset
 from service.api.problems import Refusal
 from service.api.snapshots import SNAPSHOT, SnapshotFile, snapshot_file, training_of
 from service.api.uploads import Name
+from service.api.weights import IF_RANGE, RANGE
 from service.kinds import ExplanationSpec, Kind, NetworkSource
 from service.store import blobs, datasets, files, jobs, quotas
 from service.store import idempotency as keys
@@ -41,12 +44,13 @@ from service.store.errors import NotFound
 from service.store.jobs import NewJob, Start
 from service.store.models import Dataset
 
-resource = blueprint("explanations", "What networks have learned.", "/v1/jobs")
+resource = blueprint("explanations", "What networks have learned.", "/v1")
 
 MOST_SECONDS = 5.0
 MOST_WORK = 2e9  # rows times parameters of one part, beyond which it is not tried at once
 MOST_DATASET_BYTES = 256 << 20
 AT_ONCE = ("input_gradients", "layer_activations", "gradient_check")
+_LOSS: TypeAdapter[LossSpec] = TypeAdapter(LossSpec)
 EXAMPLES = {
     "importance": ("Which columns decide", {"explain": {"type": "permutation_importance", "repeats": 3}}),
     "unit": ("What two units of the first layer look for", {"explain": {"type": "maximal_input", "layer": 0, "units": [0, 1]}}),
@@ -55,8 +59,8 @@ EXAMPLES = {
 }
 
 
-class ExplainBody(BaseModel):
-    """A question to a trained network."""
+class QuestionToModel(BaseModel):
+    """A question to a version of a model."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -69,12 +73,17 @@ class ExplainBody(BaseModel):
         description="Of what is asked of rows: a dataset's id; null: what the network was trained on, the rows it held out where there are "
         "any.",
     )
-    snapshot: str = SNAPSHOT
     name: Name | None = Field(None, description="What to call the job, if it becomes one.")
     tags: Annotated[dict[TagName, TagValue], BeforeValidator(few)] = Field(
         default_factory=dict, max_length=MOST_TAGS, description="Words of your own."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first; waiting 10 minutes counts as one more.")
+
+
+class ExplainBody(QuestionToModel):
+    """A question to a trained network."""
+
+    snapshot: str = SNAPSHOT
 
 
 class Explanation(BaseModel):
@@ -96,20 +105,24 @@ class Question:
     dataset: Dataset | None
 
 
+ANSWERED: dict[Any, Any] = {
+    200: json_answer(Explanation, "The answer."),
+    202: json_answer(JobDocument, "The job that will answer; it is queued.", headers=JOB),
+    **refusals(
+        _400="The body is not JSON.",
+        _413="The body is larger than the server takes.",
+        _415="The body is not application/json.",
+        _507="No room left.",
+    ),
+}
+
+
 @resource.post(
-    "/<job_id>/explain",
+    "/jobs/<job_id>/explain",
     request_body=json_body(ExplainBody, EXAMPLES),
     responses={
-        200: json_answer(Explanation, "The answer."),
-        202: json_answer(JobDocument, "The job that will answer; it is queued.", headers=JOB),
-        **refusals(
-            _400="The body is not JSON.",
-            _404="There is no such job, snapshot or dataset.",
-            _409="The job has no parameters yet, or kept none.",
-            _413="The body is larger than the server takes.",
-            _415="The body is not application/json.",
-            _507="No room left.",
-        ),
+        **ANSWERED,
+        **refusals(_404="There is no such job, snapshot or dataset.", _409="The job has no parameters yet, or kept none."),
     },
 )
 @reads_headers(idempotency.HEADER)
@@ -122,10 +135,47 @@ def explain_job(path: JobPath, body: ExplainBody) -> Response:
     kind `explain` (202), whose answer `GET .../explanation` has. The same question, with the same seed, always gets the same answer.
     """
     here = context()
+
+    def question() -> Question:
+        detail = jobs.get(here.store, tenant_id(), path.job_id)
+        trained = ResolvedSpec.model_validate(training_of(detail).spec)
+        found = snapshot_file(here, detail, body.snapshot)
+        source = NetworkSource(job=path.job_id, step=found.step, digest=f"sha256:{found.digest}")
+        return _question(here, body, found, source, trained, detail.job.dataset_id)
+
+    return _answered(here, body, question)
+
+
+@resource.post(
+    "/models/<model>/explain",
+    request_body=json_body(QuestionToModel, EXAMPLES),
+    responses={**ANSWERED, **refusals(_404=f"{NO_VERSION} Or no such dataset.")},
+)
+@reads_headers(idempotency.HEADER)
+@needs("write")
+def explain_model(path: ModelPath, query: WhichVersion, body: QuestionToModel) -> Response:
+    """Ask what the version has learned that an alias stands for, a numbered one, or the newest. As a job is asked.
+
+    The version is that of the moment; `network` of the answer names it. A network that was imported was trained on no dataset here, so
+    what is asked of rows, or as a job, names one.
+    """
+    here = context()
+    row = query.found(here, path.model).row
+
+    def question() -> Question:
+        detail = None if row.job_id is None else jobs.get(here.store, tenant_id(), row.job_id)
+        trained = None if detail is None else ResolvedSpec.model_validate(detail.spec)
+        return _question(here, body, file_of(here, row), source_of(row), trained, None if detail is None else detail.job.dataset_id)
+
+    return _answered(here, body, question)
+
+
+def _answered(here: Context, body: QuestionToModel, question: Callable[[], Question]) -> Response:
+    """200: the answer to this question; 202: the job that will answer it, or the answer that an equal request got before."""
     once = idempotency.once(hashlib.sha256(request.get_data()).hexdigest())
     made = once and keys.earlier(here.store, tenant_id(), once)
     if not made:
-        asked = _question(here, path.job_id, body)
+        asked = question()
         at_once = None if body.run == "job" and body.explain.type not in AT_ONCE else _at_once(here, asked)
         if at_once is not None:
             return answer(encode({**asked.spec.said(), **at_once}))
@@ -155,7 +205,7 @@ def explain_job(path: JobPath, body: ExplainBody) -> Response:
 
 
 @resource.get(
-    "/<job_id>/explanation",
+    "/jobs/<job_id>/explanation",
     responses={
         200: json_answer(Explanation, "The answer.", headers={"ETag": "Its sha256."}),
         206: {"description": "The part of it that was asked for.", "content": {"application/json": {"schema": {"type": "string"}}}},
@@ -163,7 +213,7 @@ def explain_job(path: JobPath, body: ExplainBody) -> Response:
         **refusals(_404=NO_JOB, _409="It is no explanation, or has no answer (yet).", _416="It has no such part."),
     },
 )
-@reads_headers(IF_NONE_MATCH)
+@reads_headers(IF_NONE_MATCH, RANGE, IF_RANGE)
 @needs("read")
 def get_explanation(path: JobPath) -> Response:
     """Fetch the answer of an explanation that was a job."""
@@ -178,29 +228,32 @@ def get_explanation(path: JobPath) -> Response:
     return file_answer(f'"{found.digest}"', found.bytes, read, media_type="application/json", filename=f"{job.id}.json")
 
 
-def _question(here: Context, job_id: str, body: ExplainBody) -> Question:
-    """What is asked, checked as far as its columns. Raises InvalidData, Refusal, NotFound."""
-    detail = jobs.get(here.store, tenant_id(), job_id)
-    trained = ResolvedSpec.model_validate(training_of(detail).spec)
-    found = snapshot_file(here, detail, body.snapshot)
-    artifact = safetensors.read(found.content())
-    dataset = None
-    if of_rows(body.explain) is not None or body.run != "now":
-        wanted = body.dataset or detail.job.dataset_id
-        if of_rows(body.explain) is not None or body.dataset is not None:
-            dataset = datasets.get(here.store, tenant_id(), known_id("dataset", wanted))
-            check_dataset(here, artifact, dataset)
-        else:
-            dataset = _if_there(here, wanted)
-    own = dataset is not None and dataset.id == detail.job.dataset_id
+def _question(
+    here: Context, body: QuestionToModel, file: SnapshotFile, source: NetworkSource, trained: ResolvedSpec | None, trained_on: str | None
+) -> Question:
+    """What is asked, checked as far as its columns. Raises InvalidData, Refusal, NotFound.
+
+    trained, trained_on: the training that the network is of, and its dataset; None where it was imported.
+    """
+    artifact = safetensors.read(file.content())
+    wanted, dataset = body.dataset or trained_on, None
+    if wanted is None and (of_rows(body.explain) is not None or body.run == "job"):
+        message = "the network was imported, so there is no dataset that it was trained on; name one"
+        raise InvalidData(Fault("/dataset", "missing", message, "the id of a dataset", "none"))
+    if wanted is not None and (of_rows(body.explain) is not None or body.dataset is not None):
+        dataset = datasets.get(here.store, tenant_id(), known_id("dataset", wanted))
+        check_dataset(here, artifact, dataset)
+    elif wanted is not None and body.run != "now":
+        dataset = _if_there(here, wanted)
+    own = trained is not None and dataset is not None and dataset.id == trained_on
     spec = ExplanationSpec(
-        network=NetworkSource(job=job_id, step=found.step, digest=f"sha256:{found.digest}"),
+        network=source,
         explain=body.explain,
-        loss=trained.loss,
+        loss=_LOSS.validate_python({"type": artifact.loss}) if trained is None else trained.loss,
         target=artifact.target,
-        trained=trained.model_copy(update={"network": trained.network.without_parameters()}) if own else None,
+        trained=trained.model_copy(update={"network": trained.network.without_parameters()}) if trained and own else None,
     )
-    return Question(spec, found, artifact, dataset)
+    return Question(spec, file, artifact, dataset)
 
 
 def _if_there(here: Context, dataset_id: str) -> Dataset | None:

@@ -15,7 +15,7 @@ from service.api.datasets import Purged
 from service.api.job_document import JobDocument, document
 from service.api.jobs import JOB, MOST_TAGS, NO_JOB, TagName, TagValue, few, resource
 from service.api.openapi import header_parameter, json_answer, json_body, reads_headers, refusals
-from service.api.parameters import JobPath, TimeToCome, pattern
+from service.api.parameters import JobPath, Time, TimeToCome, pattern
 from service.api.problems import Refusal
 from service.api.uploads import Name
 from service.kinds import Kind
@@ -67,6 +67,15 @@ class ActionsBody(BaseModel):
     cross_validation: str | None = Field(None, pattern=pattern("cross-validation"), description="Folds of this cross-validation.")
     name: Name | None = Field(None, description="Of this name.")
     tags: Tags = Field(default_factory=dict, description="With these tags and values.")
+    tagged: list[TagName] = Field(default_factory=list, max_length=MOST_TAGS, description="With these tags, whatever their values.")
+    created_after: Time | None = Field(None, description="Made at this time or later: 2026-01-31T12:00:00Z.")
+    created_before: Time | None = Field(None, description="Made before this time.")
+
+    def chosen(self) -> JobFilter:
+        """The same for the store."""
+        tags = dict.fromkeys(self.tagged) | {name: as_text(value) for name, value in self.tags.items()}
+        since, until = (None if at is None else at.timestamp() for at in (self.created_after, self.created_before))
+        return JobFilter(self.state, self.dataset, self.name, tags, since, until, self.kind, self.cross_validation)
 
 
 class ActionsDone(BaseModel):
@@ -151,12 +160,11 @@ def act_on_jobs(body: ActionsBody) -> Response:
     Sent again it does the same to those that are left: it may be repeated.
     """
     here = context()
-    if not (body.state or body.kind or body.dataset or body.cross_validation or body.name or body.tags):
-        conditions = "state, kind, dataset, cross_validation, name and tags"
+    chosen = body.chosen()
+    if chosen == JobFilter(states=[], kinds=[]):
+        conditions = "state, kind, dataset, cross_validation, name, tags, tagged, created_after and created_before"
         message = f'expected at least one of {conditions}; for every job there is, send "state" with all states meant'
         raise InvalidSpec([Fault("", "no_filter", message, "a condition", "none")])
-    tags = {name: as_text(value) for name, value in body.tags.items()}
-    chosen = JobFilter(body.state, body.dataset, body.name, tags, kinds=body.kind, cross_validation_id=body.cross_validation)
     changed, more = stored.request_all(here.store, tenant_id(), body.action, chosen, MOST_AT_ONCE)
     if changed and body.action is Action.RESUME:
         here.waker.wake()

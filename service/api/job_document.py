@@ -24,6 +24,7 @@ PARTS = {
     Kind.EXPLAIN: ("events", "history", "explanation"),
 }
 
+UNTOLD: dict[str, Any] = {"remedy": None, "columns": [], "rows": [], "count": 0}  # what findings did not always say
 
 Tables = Annotated[dict[str, Any], Field(description="Metrics that are more than a number: confusion_matrix, per_class.")]
 
@@ -99,6 +100,10 @@ class Warned(BaseModel):
     code: str
     severity: Literal["warning", "error"] = Field(description="error: the result cannot be trusted.")
     message: str
+    remedy: str | None = Field(description="What to do; null of jobs that ended before it was kept here.")
+    columns: list[str] = Field(description="Those concerned.")
+    rows: list[int] = Field(description="The first of the rows concerned, from 0.")
+    count: int = Field(description="Of how many rows, or groups, it is true.")
 
 
 class Result(BaseModel):
@@ -274,4 +279,5 @@ def result(snapshots: Sequence[Snapshot]) -> dict[str, Any] | None:
     best = next((snapshot for snapshot in snapshots if snapshot.best), None)
     last = next((measured(snapshot) for snapshot in snapshots if snapshot.last), None)
     known = best.values if best else {}
-    return {"best": best and measured(best), "last": last, "test": known.get("test"), "findings": known.get("findings") or []}
+    findings = [UNTOLD | finding for finding in known.get("findings") or []]
+    return {"best": best and measured(best), "last": last, "test": known.get("test"), "findings": findings}

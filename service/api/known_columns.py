@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from nncore.data import Fitted, labels_of
 from nncore.errors import Fault
-from nncore.faults import one_of, short
+from nncore.faults import all_of, one_of, short
 from nncore.preprocess import OneHot, PreprocessSpec
 from nncore.preprocess.target import TargetPreprocessSpec
 from nncore.spec import TrainingSpec
@@ -105,10 +105,10 @@ def _target(parent: Parent, column: ColumnInfo, faults: list[Fault]) -> ColumnIn
     there = set(classes)
     if unknown := [text for text in column.categories if text not in there]:
         message = (
-            f"{parent.called} tells {short(list(classes))} apart, and the target {short(column.name)} also holds {one_of(unknown)}; leave "
+            f"{parent.called} tells {all_of(classes)} apart, and the target {short(column.name)} also holds {one_of(unknown)}; leave "
             "these rows out, or train a network for these classes"
         )
-        faults.append(Fault("/target", "other_classes", message, short(list(classes)), short(unknown[0])))
+        faults.append(Fault("/target", "other_classes", message, one_of(classes), short(unknown[0])))
         return column
     return column.model_copy(update={"categories": list(classes)})
 

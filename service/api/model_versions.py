@@ -313,8 +313,7 @@ def create_model_predictions(path: ModelPath, query: WhichVersion, body: BatchOf
         dataset = jobs.row(here.store, owner, str(row.job_id)).dataset_id
 
     def network() -> tuple[SnapshotFile, NetworkSource]:
-        source = NetworkSource(job=row.job_id, step=row.step, model=row.model, version=row.version, digest=f"sha256:{row.digest}")
-        return file_of(here, row), source
+        return file_of(here, row), source_of(row)
 
     return queued(here, network, body, dataset)
 
@@ -334,6 +333,11 @@ def file_of(here: Context, row: ModelVersion) -> SnapshotFile:
     """The file of a version."""
     read = partial(blobs.read, here.store, row.blob_id)
     return SnapshotFile(row.step, row.epoch, False, False, row.digest, row.bytes, row.values, read, row.blob_id)
+
+
+def source_of(row: ModelVersion) -> NetworkSource:
+    """The version, as a job that works with its network names it."""
+    return NetworkSource(job=row.job_id, step=row.step, model=row.model, version=row.version, digest=f"sha256:{row.digest}")
 
 
 def document(detail: VersionDetail) -> dict[str, Any]:
@@ -359,6 +363,6 @@ def document(detail: VersionDetail) -> dict[str, Any]:
             "self": f"{address}/versions/{row.version}",
             "model": address,
             **({} if row.job_id is None else {"job": f"/v1/jobs/{row.job_id}"}),
-            **{part: f"{address}/{part}?version={row.version}" for part in ("weights", "predict", "predictions", "card")},
+            **{part: f"{address}/{part}?version={row.version}" for part in ("weights", "predict", "predictions", "explain", "card")},
         },
     }

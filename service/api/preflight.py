@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nncore.auto import AUTO
 from nncore.baseline import Baseline, baseline
 from nncore.errors import InvalidData
+from nncore.optimizers import LBFGS, OptimizerSpec
 from nncore.rehearsal import Rehearsal, rehearse
 from nncore.spec import ResolvedSpec
 from nncore.trainer import program_of
@@ -171,9 +172,9 @@ def estimated(spec: ResolvedSpec, tried: Rehearsal | None, found: Outlook, setti
         "measured": rate is not None,
         "workers": found.workers,
         "jobs_ahead": len(found.ahead),
-        "start_seconds": None if start is None else round(start, 1),
+        "start_seconds": None if start is None else round(start, 3),
         "training_seconds": round(training_seconds, 3),
-        "finish_seconds": None if finish is None else round(finish, 1),
+        "finish_seconds": None if finish is None else round(finish, 3),
     }
 
 
@@ -185,7 +186,7 @@ def warnings(spec: ResolvedSpec, tried: Rehearsal | None, found: Baseline, worke
         yield (
             "more_parameters_than_rows",
             "/network",
-            f"{message}. Hold rows out (validation), take fewer units, or add dropout or weight_decay.",
+            f"{message}. Hold rows out (validation), take fewer units, or add {_restraints(spec.optimizer)}.",
         )
     share = found.metrics.get("accuracy")
     if share is not None and share >= UNEVEN_SHARE:
@@ -211,6 +212,12 @@ def warnings(spec: ResolvedSpec, tried: Rehearsal | None, found: Baseline, worke
             yield "gradient", "/network", f"{message}. Inputs at a kink (relu at 0) do that; of many it may be a defect of ours."
     if not workers:
         yield "no_worker", "", "No worker is alive: the job would wait. Start one: sankofa worker."
+
+
+def _restraints(optimizer: OptimizerSpec) -> str:
+    """What keeps weights small under this optimizer, by the names that it takes."""
+    decay = "weight_decay" if "weight_decay" in type(optimizer).model_fields else "l2"
+    return f"{decay} to the optimizer" if isinstance(optimizer, LBFGS) else f"dropout, or {decay} to the optimizer"
 
 
 def _too_large(spec: ResolvedSpec, tried: Rehearsal) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,12 +12,25 @@ from service.api.answers import answer, encode, iso_time
 from service.api.authentication import needs, tenant_id
 from service.api.context import context
 from service.api.openapi import blueprint, json_answer
-from service.api.parameters import Parameters, pattern
+from service.api.parameters import PREFIXES, Parameters
 from service.settings import PREFIX, Settings
-from service.store import blobs, checkpoints
-from service.store.checkpoints import Leaving
+from service.store import blobs
+from service.store import retention as stored
+from service.store.ids import ALPHABET
+from service.store.retention import Counted, Leaving, What
 
 resource = blueprint("retention", "What will be deleted, and when.", "/v1/retention")
+
+CURSOR = rf"^[0-9]{{1,12}}(\.[0-9]{{1,12}})?-({'|'.join(PREFIXES.values())})_[{ALPHABET}]{{26}}$"
+# kind: how it is told, since when its time is counted, the setting that says how long.
+CHOSEN: dict[Counted, tuple[str, str, str]] = {
+    "checkpoints": ("checkpoints", "the end of their job; without them it cannot be continued from there", "checkpoint_retention_seconds"),
+    "dataset": ("datasets in the trash", "when they were put there; `purged_after` of each says when", "trash_retention_seconds"),
+    "upload": ("uploads in parts, also those that became a dataset", "their last part", "upload_retention_seconds"),
+    "audit": ("audit entries", "when they were written", "audit_retention_seconds"),
+    "delivery": ("deliveries of webhooks", "their last attempt", "webhook_retention_seconds"),
+    "idempotency": ("answers kept for Idempotency-Key", "when they were given", "idempotency_seconds"),
+}
 
 
 class Rule(BaseModel):
@@ -28,6 +42,7 @@ class Rule(BaseModel):
     after_seconds: float
     counted_from: str
     setting: str | None = Field(description="The variable that says how long; null where it cannot be chosen.")
+    next_after: str | None = Field(description="Not before this time it takes the next of yours; null where there is none.")
 
 
 class LeavingDocument(BaseModel):
@@ -35,13 +50,14 @@ class LeavingDocument(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Leaving")
 
-    what: Literal["checkpoints"]
-    job: str
-    bytes: int
+    what: What = Field(description="checkpoints: all that a job has left to lose. Others may come.")
+    id: str = Field(description="Of the dataset, the upload or the delivery; of checkpoints, of their job.")
+    webhook: str | None = Field(description="Of a delivery.")
+    bytes: int = Field(description="What that frees.")
     deleted_after: str = Field(description="Not before this time, and within some minutes of it.")
     versions: list[str] = Field(
-        description="Versions of models that came from the job, as MODEL@NUMBER: it and its snapshots are kept, and cannot be deleted, "
-        "until these are."
+        description="Of checkpoints: versions of models that came from their job, as MODEL@NUMBER: it and its snapshots are kept, and "
+        "cannot be deleted, until these are."
     )
 
 
@@ -51,45 +67,54 @@ class Retention(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rules: list[Rule]
-    data: list[LeavingDocument] = Field(description="What the first rule will delete, soonest first.")
+    data: list[LeavingDocument] = Field(
+        description="What the rules will delete of yours, soonest first; of audit entries and kept answers the rule says when the next go."
+    )
     next_cursor: str | None
 
 
 class RetentionQuery(Parameters):
-    cursor: str | None = Field(None, pattern=pattern("job"), description="`next_cursor` of the page before.")
+    cursor: str | None = Field(None, pattern=CURSOR, description="`next_cursor` of the page before.")
     limit: int = Field(50, ge=1, le=500, description="Most elements of the page.")
+    what: list[What] = Field([], max_length=20, description="Only these: checkpoints, dataset, upload, delivery.")
 
 
 @resource.get("", responses={200: json_answer(Retention, "The rules, and what they will delete.")})
 @needs("read")
 def get_retention(query: RetentionQuery) -> Response:
-    """Say what will be deleted and when: the rules, and what of yours the first of them will take, soonest first.
+    """Say what will be deleted and when: the rules, and what of yours they will take, soonest first.
 
     Datasets outside the trash, jobs, metrics, snapshots and models are kept until somebody deletes them, and a job or snapshot that a
     version of a model came from until that is deleted. A checkpoint that is all that a stopped job left is kept, too.
     """
-    here = context()
-    age = here.settings.checkpoint_retention_seconds
-    found = checkpoints.leaving(here.store, tenant_id(), age, limit=query.limit + 1, after=query.cursor)
+    here, owner = context(), tenant_id()
+    ages: dict[Counted, float] = {kind: float(getattr(here.settings, name)) for kind, (_, _, name) in CHOSEN.items()}
+    after = None
+    if query.cursor is not None:
+        at, _, id = query.cursor.partition("-")
+        after = float(at), id
+    told: dict[What, float] = {kind: ages[kind] for kind in stored.ONE_BY_ONE}
+    found = stored.leaving(here.store, owner, told, limit=query.limit + 1, after=after, only=query.what)
     shown = found[: query.limit]
-    cursor = shown[-1].job_id if len(found) > query.limit else None
-    document = {"rules": rules(here.settings), "data": [_document(leaving) for leaving in shown], "next_cursor": cursor}
+    document = {
+        "rules": rules(here.settings, stored.soonest(here.store, owner, ages)),
+        "data": [_document(leaving) for leaving in shown],
+        "next_cursor": f"{shown[-1].at!r}-{shown[-1].id}" if len(found) > query.limit else None,
+    }
     return answer(encode(document))
 
 
-def rules(settings: Settings) -> list[dict[str, Any]]:
+def rules(settings: Settings, soonest: Mapping[Counted, float | None]) -> list[dict[str, Any]]:
     """Everything that the reaper removes, and when."""
-    chosen = (
-        ("checkpoints", "the end of their job; without them it cannot be continued from there", "checkpoint_retention_seconds"),
-        ("datasets in the trash", "when they were put there; `purged_after` of each says when", "trash_retention_seconds"),
-        ("uploads in parts, also those that became a dataset", "their last part", "upload_retention_seconds"),
-        ("audit entries", "when they were written", "audit_retention_seconds"),
-        ("deliveries of webhooks", "their last attempt", "webhook_retention_seconds"),
-        ("answers kept for Idempotency-Key", "when they were given", "idempotency_seconds"),
-    )
     found = [
-        {"what": what, "after_seconds": getattr(settings, name), "counted_from": since, "setting": f"{PREFIX}{name.upper()}"}
-        for what, since, name in chosen
+        {
+            "what": what,
+            "after_seconds": float(getattr(settings, name)),
+            "counted_from": since,
+            "setting": f"{PREFIX}{name.upper()}",
+            "next_after": iso_time(soonest[kind]),
+        }
+        for kind, (what, since, name) in CHOSEN.items()
     ]
     return [
         *found,
@@ -98,14 +123,16 @@ def rules(settings: Settings) -> list[dict[str, Any]]:
             "after_seconds": blobs.ORPHAN_SECONDS,
             "counted_from": "when they were written",
             "setting": None,
+            "next_after": None,
         },
     ]
 
 
 def _document(leaving: Leaving) -> dict[str, Any]:
     return {
-        "what": "checkpoints",
-        "job": leaving.job_id,
+        "what": leaving.what,
+        "id": leaving.id,
+        "webhook": leaving.webhook_id,
         "bytes": leaving.bytes,
         "deleted_after": iso_time(leaving.at),
         "versions": list(leaving.versions),

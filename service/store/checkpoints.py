@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
@@ -13,7 +12,7 @@ from service.store import blobs
 from service.store.claims import Claim
 from service.store.database import Store
 from service.store.errors import LostClaim
-from service.store.models import Checkpoint, Job, JobFile, ModelVersion, Snapshot
+from service.store.models import Checkpoint, Job, JobFile, Snapshot
 from service.store.states import OWNED, TERMINAL, State
 
 
@@ -71,42 +70,16 @@ def steps_to_keep(steps: Iterable[int]) -> set[int]:
     return {*ordered[-2:], *first_of_power.values()}
 
 
-@dataclass(frozen=True)
-class Leaving:
-    """Checkpoints of a job that has ended, and when they will be deleted. versions: of models, for which the job itself is kept."""
-
-    job_id: str
-    bytes: int
-    at: float
-    versions: Sequence[str]
-
-
 def remove_old(store: Store, age_seconds: float) -> None:
     """Delete checkpoints of jobs that ended before `age_seconds`, but for the newest where it is all that a stopped job left behind."""
     with store.write() as session:
         ended = sa.select(Job.id).where(Job.state.in_(TERMINAL), Job.finished_at < store.now(session) - age_seconds)
-        gone = sa.delete(Checkpoint).where(Checkpoint.job_id.in_(ended), _dispensable()).returning(Checkpoint.blob_id)
+        gone = sa.delete(Checkpoint).where(Checkpoint.job_id.in_(ended), dispensable()).returning(Checkpoint.blob_id)
         removed = session.scalars(gone).all()
     blobs.remove(store, removed)
 
 
-def leaving(store: Store, tenant_id: str, age_seconds: float, *, limit: int, after: str | None = None) -> Sequence[Leaving]:
-    """What `remove_old` will delete of the tenant's, a job at a time, soonest first; behind the job named `after`."""
-    ended = sa.select(Job.id, Job.finished_at, sa.func.sum(Checkpoint.bytes).label("bytes")).join(Checkpoint, Checkpoint.job_id == Job.id)
-    ended = ended.where(Job.tenant_id == tenant_id, Job.state.in_(TERMINAL), _dispensable()).group_by(Job.id, Job.finished_at)
-    if after is not None:
-        last = sa.select(Job.finished_at).where(Job.id == after, Job.tenant_id == tenant_id).scalar_subquery()
-        ended = ended.where(sa.or_(Job.finished_at > last, sa.and_(Job.finished_at == last, Job.id > after)))
-    with store.read() as session:
-        found = session.execute(ended.order_by(Job.finished_at, Job.id).limit(limit)).all()
-        versions: dict[str, list[str]] = {row.id: [] for row in found}
-        holding = sa.select(ModelVersion.job_id, ModelVersion.model, ModelVersion.version).where(ModelVersion.job_id.in_(versions))
-        for row in session.execute(holding.order_by(ModelVersion.model, ModelVersion.version)):
-            versions[row.job_id].append(f"{row.model}@{row.version}")
-        return [Leaving(row.id, int(row.bytes), row.finished_at + age_seconds, versions[row.id]) for row in found]
-
-
-def _dispensable() -> sa.ColumnElement[bool]:
+def dispensable() -> sa.ColumnElement[bool]:
     """Whether an ended job keeps what it has learned without this checkpoint: in its snapshots or files, in a newer one, or not at all."""
     newer, its_job = aliased(Checkpoint), aliased(Job)
     return sa.or_(

@@ -10,9 +10,9 @@ import pytest
 
 from nncore.artifact import Artifact
 from nncore.errors import InvalidData
-from nncore.faults import MAX_FAULTS
+from nncore.faults import MAX_FAULTS, Faults
 from nncore.network import NetworkSpec
-from nncore.predictor import Predictor
+from nncore.predictor import Predictor, _is_of_one_kind
 from nncore.probabilities import sigmoid, softmax
 from nncore.trainer import Trainer
 
@@ -93,6 +93,15 @@ def test_under_softmax_cross_entropy_there_are_probabilities_and_labels() -> Non
     assert prediction.labels.tolist() == [1, 0]
 
 
+def test_the_first_row_that_is_not_what_the_network_takes_is_told() -> None:
+    for rows, row in ((["a", 1], 1), ([1, None, "a", "b"], 3)):
+        with pytest.raises(InvalidData, match=rf'row {row}, column "a": expected a number, as in training, got the text "a"'):
+            Predictor(given([[1.0]])).predict({"a": rows})
+    faults = Faults()
+    assert not _is_of_one_kind("a", None, ["a", 1], faults)
+    assert [(fault.pointer, fault.expected, fault.got) for fault in faults.found] == [("/inputs/a/1", "text", "the number 1")]
+
+
 def test_labels_with_names_are_called_by_them() -> None:
     predictor = Predictor(given(IDENTITY, loss="softmax_cross_entropy", classes=("cat", "dog")))
     assert predictor.predict({"a": [0.0, 2.0], "b": [1.0, 1.0]}).labels.tolist() == ["dog", "cat"]
@@ -119,6 +128,7 @@ def test_under_mean_squared_error_outputs_are_plain_numbers() -> None:
         ({"a": [1.0], "b": [1.0], "d": [1.0], "e": [1]}, ["/inputs/d", "/inputs/e"]),
         ({"a": [1.0, None], "b": [1.0, 2.0]}, ["/inputs/a/1"]),
         ({"a": [1.0, "x"], "b": [float("nan"), 2.0]}, ["/inputs/a/1", "/inputs/b/0"]),
+        ({"a": ["x", 1.0], "b": [1.0, 2.0]}, ["/inputs/a/0"]),
         ({"a": ["x"], "b": [1.0]}, ["/inputs/a"]),
         ({"a": [[1.0, 2.0]], "b": [1.0]}, ["/inputs/a"]),
         ({"a": [1.0, 2.0], "b": [1.0]}, ["/inputs/b"]),

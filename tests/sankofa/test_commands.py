@@ -22,6 +22,7 @@ import safetensors.numpy
 
 from sankofa.commands import cli, run
 from sankofa.commands.exits import MEANINGS, Exit
+from sankofa.commands.train import foretold
 from tests.sankofa.conftest import Use
 from tests.sankofa.fake_service import DATASET, Answer, Unplugged, job_document, problem
 
@@ -82,6 +83,9 @@ def test_fork_says_where_it_goes_on_and_how(use: Use, capsys: pytest.CaptureFixt
     assert run(["fork", "job_1", "--epochs", "5", "--step", "20", "--data", "ds_9", "--changes", changes]) == Exit.DONE
     assert service.requests[0].json == {"parent": {"job": "job_1", "step": 20}, "epochs": 5, "dataset": "ds_9", "metrics": ["f1"]}
     assert "step 20 of job_1, bit for bit, for 5 further epochs" in capsys.readouterr().out
+    use(Answer(202, job_document("queued", id="job_2", parent={**parent, "continues": "parameters", "preprocessing": "kept"})))
+    assert run(["fork", "job_1"]) == Exit.DONE
+    assert "with the parameters found there, preprocessing kept, for" in capsys.readouterr().out
 
 
 def test_a_preflight_says_what_the_job_would_be(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +102,20 @@ def test_a_preflight_says_what_the_job_would_be(use: Use, spec: str, capsys: pyt
     assert "warning: Rows are few." in told
     assert run(["train", spec, "--data", "ds_1", "--preflight", "--json"]) == Exit.DONE
     assert json.loads(capsys.readouterr().out) == found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "jobs", "error", "told"),
+    [
+        (0.0432, 1, 6e-11, ["trains for about 0.043 s, behind 1 job; done in about 0.043 s", "gradients: right to 10 digits"]),
+        (1234.6, 0, 0.25, ["about 1,235 s, behind 0 jobs", "gradients: 0.25 away from differences of the loss"]),
+    ],
+)
+def test_short_times_and_small_errors_of_a_preflight_can_be_read(seconds: float, jobs: int, error: float, told: list[str]) -> None:
+    estimate = {"training_seconds": seconds, "jobs_ahead": jobs, "finish_seconds": seconds}
+    found = {"parameters": 1, "memory_bytes": 1, "steps": 1, "estimate": estimate, "baseline": {"loss": 1.0, "metrics": {}}, "warnings": []}
+    lines = foretold(found | {"gradient_check": {"relative_error": error, "ok": error < 1e-3}})
+    assert all(each in lines for each in told), lines
 
 
 def test_train_with_json_says_one_document(use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,6 +186,7 @@ def test_waiting_is_silent_and_its_code_is_that_of_the_first_that_did_not_succee
     assert json.loads(capsys.readouterr().out)["state"] == "succeeded"
     use(*[Answer(200, job_document(), {"etag": '"1"'})] * 20)
     assert run(["wait", "a", "--timeout", "0.1"]) == Exit.TIMED_OUT == 124
+    assert "job_1 is running after 0.1 s, at 50%" in capsys.readouterr().err
 
 
 def test_watching_ends_with_its_time(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,7 +218,6 @@ def test_jobs_are_looked_for_by_name_and_tags(use: Use, capsys: pytest.CaptureFi
     assert run(["jobs", "--name", "mine", "--tag", "lesson=1"]) == Exit.DONE
     assert service.requests[0].query == {"name": "mine", "tag": "lesson=1"}
     assert "no jobs like that" in capsys.readouterr().err
-    assert run(["jobs", "--tag", "lesson"]) == Exit.USAGE
 
 
 def test_no_jobs_is_an_empty_answer(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,6 +316,20 @@ def test_explain_ranks_columns_and_waits_for_a_job(use: Use, capsys: pytest.Capt
     assert service.requests[2].path == "/v1/jobs/job_1/explanation"
     lines = capsys.readouterr().out.splitlines()
     assert ["accuracy 0.9000 on 40 rows" in lines[0], lines[1].split()[0], lines[2].split()[0]] == [True, "b", "a"]
+
+
+def test_explain_asks_a_model_by_its_alias_and_waits_for_a_job(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"positions": [0.0], "losses": [0.5]}
+    service = use(Answer(202, {**job_document("succeeded"), "kind": "explain"}), Answer(200, found))
+    assert run(["explain", "digits@production", "loss_line", "--with", '{"points": 3}']) == Exit.DONE
+    asked, fetched = service.requests
+    assert (asked.path, asked.query, fetched.path) == (
+        "/v1/models/digits/explain",
+        {"alias": "production"},
+        "/v1/jobs/job_1/explanation",
+    )
+    assert asked.json == {"explain": {"type": "loss_line", "points": 3}, "run": "auto"}
+    assert json.loads(capsys.readouterr().out) == found
 
 
 def test_two_classes_say_how_sure_they_are(use: Use, capsys: pytest.CaptureFixture[str]) -> None:

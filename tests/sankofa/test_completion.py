@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from sankofa.commands import cli, run
 from sankofa.commands.completion import SHELLS, dataset_ids, job_ids, profiles
@@ -67,6 +68,26 @@ def test_ids_come_from_the_service_and_nothing_where_it_does_not_answer(monkeypa
     monkeypatch.setattr("sankofa.connection.time.sleep", lambda seconds: None)
     assert job_ids(context, parameter, "") == []
     assert told[0] == {"url": "http://there.example", "api_key": None, "profile": None, "timeout_seconds": 1.0, "retries": 0}
+
+
+def test_models_are_completed_where_they_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {"data": [{"name": "digits", "description": "Figures.", "aliases": {"production": 2}}], "next_cursor": None}
+    jobs = {"data": [job_document()], "next_cursor": None}
+
+    def found(words: list[str], typed: str) -> list[str]:
+        service = FakeService(lambda request: Answer(200, models if request.path == "/v1/models" else jobs))
+        service.answers *= 2
+        monkeypatch.setattr("sankofa.commands.completion.Client", lambda **_: service.client())
+        return [item.value for item in ShellComplete(cli, {}, "sankofa", "_SANKOFA_COMPLETE").get_completions(words, typed)]
+
+    for command in ("predict", "explain", "weights", "card", "fork"):
+        assert found([command], "") == ["job_1", "digits", "digits@production"]
+        assert found([command], "dig") == ["digits", "digits@production"]
+        assert found([command], "digits@") == ["digits@production"]
+        assert found([command], "job_") == ["job_1"]
+    assert found(["models", "versions"], "d") == ["digits"]
+    assert found(["models", "card"], "d") == ["digits", "digits@production"]
+    assert found(["models", "add", "digits"], "") == ["job_1"]
 
 
 def test_profiles_come_from_the_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,17 @@ def test_a_refusal_reads_well() -> None:
     )
 
 
+def test_what_was_expected_is_a_sentence_of_its_own_behind_one() -> None:
+    errors = [
+        {"pointer": "/target", "message": 'there is no column "lable". Did you mean "label"?', "expected": "a column", "got": "nosuch"},
+        {"pointer": "/inputs", "message": "there is no such column.", "expected": "a column", "got": None},
+    ]
+    with pytest.raises(InvalidRequest) as caught:
+        FakeService(problem(422, title="Invalid job", detail="2 faults", errors=errors)).connection().request("POST", "/v1/jobs")
+    assert 'Did you mean "label"? Expected a column, got nosuch.\n' in str(caught.value)
+    assert str(caught.value).endswith("there is no such column. Expected a column.")
+
+
 def test_a_refusal_without_a_problem_document_is_still_one() -> None:
     service = FakeService(Answer(404, b"<html>nginx</html>", {"content-type": "text/html"}))
     with pytest.raises(NotFound, match="HTTP status 404"):

@@ -92,8 +92,12 @@ def test_an_alias_is_moved_once_by_each_revision(client: Client, job: str) -> No
     models.add("digits", job)
     models.add("digits", job)
     models.move("digits", "production", 1)
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="is there at revision 1, and no such alias was expected") as refused:
         models.move("digits", "production", 2)
+    assert "move it with revision=1" in str(refused.value)
+    assert "If-Match" not in str(refused.value)
+    with pytest.raises(Conflict, match="revision 7 was expected"):
+        models.move("digits", "production", 2, revision=7)
     assert models.move("digits", "production", 2, revision=1)["revision"] == 2
     with pytest.raises(Conflict):
         models.delete_version("digits", 2)

@@ -115,6 +115,21 @@ def test_what_happened_is_a_line_each(use: Use, capsys: pytest.CaptureFixture[st
     assert [event["type"] for event in told] == ["state", "metrics", "kernels_compiled"], "by their time"
 
 
+def test_what_was_reported_with_the_end_is_told_before_it(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+    states = [
+        {"seq": seq, "at": f"2026-01-01T00:00:0{seq}Z", "type": "state", "data": {"state": state}}
+        for seq, state in enumerate(("queued", "running", "succeeded"))
+    ]
+    reports = [
+        {"step": step, "epoch": step, "loss": 0.5, "validation_loss": None, "metrics": {}, "at": f"2026-01-01T00:00:0{at}Z"}
+        for step, at in ((1, 1), (2, 2), (3, 3))
+    ]
+    use(*[Answer(200, document) for document in (job_document(), {"data": states}, {"data": reports})])
+    assert run(["logs", "job_1", "--metrics"]) == Exit.DONE
+    told = [line.split(maxsplit=1)[1].split(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["queued", "running", "epoch 1", "epoch 2", "epoch 3", "succeeded"]
+
+
 def test_what_happens_is_followed_until_the_end(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
     stream = sse(
         ("1", "state", {"state": "queued"}),
@@ -238,6 +253,9 @@ def test_where_the_time_of_a_job_went(use: Use, capsys: pytest.CaptureFixture[st
     assert lines[3:] == ["queued 1.2 s, running 1,234.5 s", "taken by workers 2 times, 1 of them lost"]
     assert run(["jobs", "history", "job_1", "--json"]) == Exit.DONE
     assert json.loads(capsys.readouterr().out) == HISTORY
+    use(Answer(200, job_document()), Answer(200, {**HISTORY, "claims": 1}))
+    assert run(["jobs", "history", "job_1"]) == Exit.DONE
+    assert "taken by workers once, 1 of them lost" in capsys.readouterr().out
 
 
 def test_jobs_are_deleted_and_say_what_that_freed(use: Use, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,7 +279,7 @@ def test_the_commands_of_jobs_are_completed_and_so_are_jobs(use: Use, monkeypatc
     service = FakeService(Answer(200, {"data": [job_document()], "next_cursor": None}))
     monkeypatch.setattr("sankofa.commands.completion.Client", lambda **_: service.client())
     found = ShellComplete(cli, {}, "sankofa", "_SANKOFA_COMPLETE").get_completions(["jobs"], "")
-    assert [item.value for item in found] == ["delete", "history", "list", "job_1"]
+    assert [item.value for item in found] == ["change", "delete", "history", "list", "job_1"]
 
 
 class TestData:

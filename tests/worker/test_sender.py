@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import structlog
 
 import sankofa
 from service.settings import Settings
@@ -95,6 +96,19 @@ def test_410_disables_and_the_service_is_named_in_the_log(store: Store, sender: 
             time.sleep(0.02)
     (entry,) = audit.page(store, Filter(action="webhook.disable"), limit=10)
     assert (entry.key_id, entry.target, entry.data["reason"]) == ("service", webhook_id, "gone")
+
+
+def test_what_was_not_taken_is_told_with_its_reason(store: Store, sender: Sender) -> None:
+    with receiving(503) as receiver, structlog.testing.capture_logs() as lines:
+        hook(store, receiver.url)
+        sender.start()
+        receiver.wait_for(1)
+        ends_at = time.monotonic() + 10
+        while not lines and time.monotonic() < ends_at:
+            time.sleep(0.02)
+    told = next(line for line in lines if line["event"] == "webhook not taken")
+    assert (told["log_level"], told["status"]) == ("warning", 503)
+    assert "503" in told["error"]
 
 
 def test_receivers_that_never_answer_hold_up_no_other(store: Store, sender: Sender) -> None:

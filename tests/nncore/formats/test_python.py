@@ -228,3 +228,13 @@ def test_large_arrays_are_written_exactly(tmp_path: Path) -> None:
 def test_equal_artifacts_give_equal_bytes() -> None:
     one, other = (formats.write(artifact_and_inputs("gru-3", "float32")[0], "python") for _ in range(2))
     assert one == other
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_script_says_how_it_is_used(option: str, tmp_path: Path) -> None:
+    artifact, _ = artifact_and_inputs(next(iter(EVERY_NETWORK)), "float32")
+    (tmp_path / "network.py").write_bytes(formats.write(artifact, "python"))
+    assert "python THIS_FILE rows.csv" in run(["network.py", option], tmp_path)
+    without = subprocess.run([sys.executable, "-I", "network.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (without.returncode, without.stdout) == (1, "")
+    assert "python THIS_FILE rows.csv" in without.stderr

@@ -61,20 +61,26 @@ def test_what_a_plan_takes_beside_its_layers_is_compiled_ahead_too() -> None:
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
 def test_two_processes_compile_from_both_ends(tmp_path: Path) -> None:
     """With three kernels instead of all: what the two processes tell is one count, and afterwards everything is found."""
-    few = "import nncore.machine.compilation as c, nncore.optimizers.sgd as sgd; c.known_kernels = lambda: [sgd.sgd, sgd.momentum]\n"
+    few = (
+        "import nncore.machine.compilation as c, nncore.optimizers.sgd as sgd\n"
+        "c.known_kernels = lambda: [sgd.sgd, sgd.momentum]; c.usual_kernels = lambda: [sgd.sgd]\n"
+    )
     (tmp_path / "sitecustomize.py").write_text(few)
     paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
     environment = {**os.environ, "SANKOFA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": paths}
 
-    def run() -> list[dict[str, float]]:
-        command = [sys.executable, "-m", "nncore.machine"]
+    def run(*options: str) -> list[dict[str, float]]:
+        command = [sys.executable, "-m", "nncore.machine", *options]
         printed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=True).stdout
         return [json.loads(line) for line in printed.splitlines()]
 
+    assert len(run("--usual")) > 1
+    assert run("--usual") == [{"seconds": 0.0}], "nothing is counted again"
     *told, last = run()
     assert [each["total"] for each in told] == [6] * len(told)
     assert [each["done"] for each in told] == sorted(each["done"] for each in told)
     assert told[-1]["done"] == 6
     assert last["seconds"] > 0
     assert run() == [{"seconds": 0.0}]
+    assert run("--usual") == [{"seconds": 0.0}], "they are among all"
     assert len(list((tmp_path / "cache").rglob("sgd.sgd-*.nbc"))) == 2

@@ -109,11 +109,16 @@ class TestClient:
         with pytest.raises(NotFound):
             client.webhooks.get(made["id"])
 
-    def test_reads_the_log_and_what_will_be_deleted(self, client: Client) -> None:
+    def test_reads_the_log_and_what_will_be_deleted(self, service: Service, client: Client) -> None:
         client.tenants.create("acme")
         client.keys.create("first", tenant="acme")
         assert [entry["action"] for entry in client.audit(tenant="acme")] == ["key.create", "tenant.create"]
         assert client.retention()["rules"]
+        uploads = [service.api.post("/v1/uploads", json={"bytes": 10}).json["id"] for _ in range(2)]
+        first = client.retention(["upload"], limit=1)
+        rest = client.retention(["upload"], limit=1, cursor=first["next_cursor"])
+        assert [each["id"] for each in (*first["data"], *rest["data"])] == uploads
+        assert client.retention(["dataset", "delivery"])["data"] == []
 
 
 class TestCommands:
@@ -182,6 +187,18 @@ class TestCommands:
         shown = sankofa("usage", as_json=False).out
         assert f"{use['quotas']['stored_bytes']['used']:,.0f}" in shown
         assert "tenant default" in shown
+
+    def test_who_did_what_and_what_will_be_deleted_are_told(self, service: Service, sankofa: Run) -> None:
+        job = service.job(name="first", tags={"lesson": 1})
+        (changed,) = sankofa("jobs", "change", job, "--name", "second", "--tag", "who=me")
+        assert (changed["name"], changed["tags"]) == ("second", {"lesson": 1, "who": "me"})
+        (entry,) = sankofa("activity", "--action", "job.change", "--since", "2026-01-01")
+        assert (entry["target"], entry["data"]) == (job, {"name": "second", "tags": changed["tags"]})
+        assert sankofa("activity", "--until", "2026-01-01") == []
+        assert sankofa("cancel", "--tag", "lesson=1", "--created-after", "2026-01-01", "--yes") == [{"id": job}]
+        assert "cancelled" in sankofa("jobs", "--tag", "who", "--created-before", "2999-01-01", as_json=False).out
+        (kept,) = sankofa("retention")
+        assert (kept["data"], len(kept["rules"])) == ([], 7)
 
     @pytest.mark.parametrize(
         ("arguments", "told"),

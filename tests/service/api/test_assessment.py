@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.store.models import Snapshot
 from tests.service.api.conftest import Service
 from worker import training
 
@@ -38,8 +39,19 @@ def test_an_ended_job_says_what_it_is_worth(stored_service: Service) -> None:
     result = stored_service.api.get(f"/v1/jobs/{made}").json["result"]
     assert part["score"]["loss"] == pytest.approx(result["best"]["validation_loss"])
     assert {"giveaway_column", "constant_column"} <= {finding["code"] for finding in result["findings"]}
-    assert set(result["findings"][0]) == {"code", "severity", "message"}
+    assert all(finding in found["findings"] and finding["remedy"] for finding in result["findings"])
     assert stored_service.api.delete(f"/v1/jobs/{made}").status_code == 200
+
+
+def test_findings_that_were_kept_without_a_remedy_are_shown(service: Service) -> None:
+    made = job(service)
+    service.work()
+    old = {"code": "constant_column", "severity": "warning", "message": "flat is always 1"}
+    with service.store.write() as session:
+        for snapshot in session.query(Snapshot).filter_by(job_id=made):
+            snapshot.values = {**snapshot.values, "findings": [old]}
+    (finding,) = service.api.get(f"/v1/jobs/{made}").json["result"]["findings"]
+    assert finding == {**old, "remedy": None, "columns": [], "rows": [], "count": 0}
 
 
 def test_a_cancelled_job_is_not_assessed(service: Service) -> None:

@@ -35,6 +35,7 @@ BODIES: dict[str, Any] = {
     "create_predictions": {},
     "create_model_predictions": {},
     "explain_job": {"explain": {"type": "loss_line"}},
+    "explain_model": {"explain": {"type": "loss_line"}},
     "predict_with_job": {"inputs": [[0, 1]]},
     "predict_with_model": {"inputs": [[0, 1]]},
     "change_model": {},

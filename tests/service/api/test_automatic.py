@@ -97,6 +97,7 @@ def test_a_preflight_tells_what_can_be_told_without_training(service: Service) -
         "/epochs": 1000,
         "/optimizer/learning_rate": None,
     }
+    assert [type(each["value"]) for each in told["spec"]["found"] if each["value"] is not None] == [int, int]
     assert told["estimate"]["measured"] is True
 
 

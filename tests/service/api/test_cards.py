@@ -92,6 +92,22 @@ def test_a_card_of_a_version_says_what_it_is_for(stored_service: Service) -> Non
     assert stored_service.api.get("/v1/models/digits/card", headers={"Accept": "image/png"}).status_code == 406
 
 
+def test_a_card_reads_well() -> None:
+    inputs = [{"name": f"pixel_{number}", "item_shape": []} for number in range(64)]
+    assert list(card_text._inputs(inputs)) == [
+        f"64 inputs, each a number: {', '.join(f'pixel_{number}' for number in range(10))}, ... pixel_63."
+    ]
+    assert len(list(card_text._inputs([*inputs, {"name": "word", "item_shape": None}]))) > 50
+    assert list(card_text._inputs(inputs[:1]))[2] == "| pixel_0 | a number |"
+    assert card_text._change(-7.40149e-17) == "0"
+    assert card_text._change(None) == "-"
+    assert card_text.text("dia@1") == "dia@1"
+    for address in ("a@b.org", "me@1.org", "@team", "x @1"):
+        assert "@" not in card_text.text(address)
+    limits = [{"severity": "warning", "message": "x is 0", "remedy": "drop it"}]
+    assert "- warning: x is 0; drop it." in card_text._caveats({"limits": limits, "unknown": []})
+
+
 def test_what_is_not_known_is_said(service: Service) -> None:
     job = service.job(epochs=100_000)
     service.work_a_little()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.api.conftest import Service
+from tests.service.api.conftest import Service, model_of
+from tests.service.api.test_imports import CLASSES, saved, sent, tensors
 
 QUESTIONS: list[dict[str, Any]] = [
     {"type": "permutation_importance", "repeats": 2},
@@ -108,3 +109,66 @@ def test_only_trainings_are_asked(stored_service: Service, trained: str) -> None
     job = service.api.post(f"/v1/jobs/{trained}/explain", json=question).json["id"]
     assert service.api.post(f"/v1/jobs/{job}/explain", json=question).json["code"] == "other_kind"
     assert service.api.get(f"/v1/jobs/{trained}/explanation").json["code"] == "other_kind"
+
+
+@pytest.mark.parametrize("which", ["alias=production", "version=1", ""])
+def test_a_version_answers_as_its_job_does_and_says_that_it_did(stored_service: Service, trained: str, which: str) -> None:
+    api = stored_service.api
+    model_of(stored_service, trained)
+    for question in (QUESTIONS[0], QUESTIONS[4]):
+        of_job = api.post(f"/v1/jobs/{trained}/explain", json={"explain": question}).json
+        of_model = api.post(f"/v1/models/digits/explain?{which}", json={"explain": question}).json
+        network = of_model.pop("network")
+        assert (network.pop("model"), network.pop("version")) == ("digits", 1)
+        assert network | {"model": None, "version": None} == of_job.pop("network")
+        assert of_model == of_job
+    both = api.post("/v1/models/digits/explain?alias=production&version=1", json={"explain": QUESTIONS[4]})
+    assert (both.status_code, both.json["errors"][0]["code"]) == (422, "two_versions")
+    assert api.post("/v1/models/digits/explain?version=2", json={"explain": QUESTIONS[4]}).status_code == 404
+
+
+def test_a_version_is_asked_as_a_job_that_needs_nothing_of_it(stored_service: Service, trained: str) -> None:
+    api, question = stored_service.api, {"explain": {"type": "loss_line", "points": 3}, "run": "job"}
+    model_of(stored_service, trained)
+    queued = api.post("/v1/models/digits/explain?alias=production", json=question, headers={"Idempotency-Key": "once"})
+    again = api.post("/v1/models/digits/explain?alias=production", json=question, headers={"Idempotency-Key": "once"})
+    assert (queued.status_code, again.json["id"], again.headers["Idempotent-Replayed"]) == (202, queued.json["id"], "true")
+    assert queued.json["links"]["network"] == "/v1/models/digits/versions/1"
+    api.delete("/v1/models/digits/aliases/production", headers={"If-Match": "*"})
+    assert api.delete("/v1/models/digits").status_code == 200
+    stored_service.work()
+    answer = api.get(f"/v1/jobs/{queued.json['id']}/explanation").json
+    assert (answer["network"]["version"], len(answer["losses"])) == (1, 3)
+
+
+def test_an_imported_network_is_asked_of_rows_that_are_named(service: Service) -> None:
+    api = service.api
+    api.post("/v1/models", json={"name": "digits"})
+    assert sent(service, saved("npz", tensors()), CLASSES).status_code == 201
+    url = "/v1/models/digits/explain"
+    assert len(api.post(url, json={"explain": {"type": "maximal_input", "layer": 0, "units": [0], "steps": 3}}).json["units"]) == 1
+    rows = {"height": [1.0, 2.0, 3.0, 4.0], "width": [0.5, -1.0, 0.0, 1.0], "kind": ["cat", "dog", "cat", "dog"]}
+    dataset = service.dataset({"columns": rows})
+    for question in (QUESTIONS[0], QUESTIONS[4], QUESTIONS[6]):
+        answer = api.post(url, json={"explain": question, "dataset": dataset})
+        assert answer.status_code == 200, answer.text
+    assert api.post(url, json={"explain": QUESTIONS[0], "dataset": dataset}).json["rows"] == 4
+    for body in ({"explain": QUESTIONS[0]}, {"explain": QUESTIONS[3], "run": "job"}):
+        refused = api.post(url, json=body).json["errors"][0]
+        assert (refused["pointer"], refused["code"]) == ("/dataset", "missing")
+    other = service.dataset()
+    refused = api.post(url, json={"explain": QUESTIONS[0], "dataset": other}).json["errors"][0]
+    assert refused["pointer"] == "/dataset"
+    job = api.post(url, json={"explain": QUESTIONS[4], "dataset": dataset, "run": "job"}).json["id"]
+    service.work()
+    assert len(api.get(f"/v1/jobs/{job}/explanation").json["losses"]) == 5
+
+
+def test_parts_of_an_answer_are_served(service: Service) -> None:
+    job = service.job(epochs=2)
+    service.work()
+    asked = service.api.post(f"/v1/jobs/{job}/explain", json={"explain": QUESTIONS[4], "run": "job"}).json["id"]
+    service.work()
+    whole = service.api.get(f"/v1/jobs/{asked}/explanation")
+    part = service.api.get(f"/v1/jobs/{asked}/explanation", headers={"Range": "bytes=1-5", "If-Range": whole.headers["ETag"]})
+    assert (part.status_code, part.data) == (206, whole.data[1:6])

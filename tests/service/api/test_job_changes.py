@@ -124,6 +124,36 @@ def test_many_jobs_are_asked_at_once(stored_service: Service) -> None:
     assert states == {"a": "cancelled", "b": "cancelled", "c": "paused", "d": "queued"}
 
 
+CONDITIONS: list[tuple[str, dict[str, Any]]] = [
+    ("state=queued", {"state": ["queued"]}),
+    ("kind=train", {"kind": ["train"]}),
+    ("name=d", {"name": "d"}),
+    ("tag=lesson=1", {"tags": {"lesson": 1}}),
+    ("tag=lesson", {"tagged": ["lesson"]}),
+    ("tag=none&tag=kept=false", {"tagged": ["none"], "tags": {"kept": False}}),
+    ("created_after=2020-01-01T00:00:00Z", {"created_after": "2020-01-01T00:00:00Z"}),
+    ("created_before=2020-01-01T00:00:00Z", {"created_before": "2020-01-01T00:00:00Z"}),
+]
+
+
+def test_the_conditions_of_the_list_are_those_of_asking_many(stored_service: Service) -> None:
+    dataset = stored_service.dataset()
+    for name, tags in TAGGED.items():
+        stored_service.job(name=name, tags=tags, dataset=dataset)
+    api = stored_service.api
+    names = {job["id"]: job["name"] for job in api.get("/v1/jobs").json["data"]}
+    for query, body in [*CONDITIONS, (f"dataset={dataset}", {"dataset": dataset})]:
+        found = listed(api, query)
+        changed = api.post("/v1/jobs/actions", json={"action": "pause", **body}).json["changed"]
+        assert [names[job] for job in changed] == found[::-1], query
+        assert api.post("/v1/jobs/actions", json={"action": "resume", "state": ["paused"]}).json["changed"] == changed
+    document: dict[str, Any] = stored_service.app.api_doc  # type: ignore[attr-defined]
+    listing = {each["name"] for each in document["paths"]["/v1/jobs"]["get"]["parameters"]} - {"cursor", "limit"}
+    conditions = set(document["components"]["schemas"]["ActionsBody"]["properties"]) - {"action"}
+    assert conditions - {"tags", "tagged"} == listing - {"tag"}, "a condition that one has, the other has, too"
+    assert api.post("/v1/jobs/actions", json={"action": "pause", "created_after": "yesterday"}).status_code == 422
+
+
 def test_a_filter_that_says_nothing_is_refused(service: Service) -> None:
     job = service.job()
     response = service.api.post("/v1/jobs/actions", json={"action": "cancel"})

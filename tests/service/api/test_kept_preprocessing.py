@@ -123,6 +123,7 @@ class TestClassesAndCategories:
         parent = ended(service, self.KINDS, **self.ASKED)
         refused = asked(service, {"job": parent["id"]}, {"columns": {"colour": ["red", "red"], "kind": ["cat", "pig"]}})
         assert [(error["pointer"], error["code"]) for error in refused.json["errors"]] == [("/target", "other_classes")]
+        assert 'tells "cat", "dog" and "owl" apart, and the target "kind" also holds "pig"' in refused.json["detail"]
         assert '"pig"' in refused.json["detail"]
 
     def test_a_category_that_the_parent_does_not_know_is_named(self, service: Service) -> None:

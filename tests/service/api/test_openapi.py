@@ -70,6 +70,7 @@ OPERATIONS = {
     "predict_with_job",
     "create_predictions",
     "explain_job",
+    "explain_model",
     "get_explanation",
     "get_predictions",
     "create_model",
@@ -234,7 +235,7 @@ def test_every_example_is_accepted(service: Service, document: dict[str, Any]) -
         + len(examples.NETWORKS)
         + 2 * (len(predict.EXAMPLES) + 1)  # of jobs and of models; the one is CSV
         + 2 * len(predictions.EXAMPLES)  # of jobs and of models
-        + len(explain.EXAMPLES)
+        + 2 * len(explain.EXAMPLES)  # of jobs and of models
         + len(minimize.EXAMPLES)
         + len(job_changes.CHANGE)
         + len(job_changes.ACTIONS)
@@ -254,6 +255,15 @@ def _with_ids(body: Any, dataset: str, job: str, upload: str) -> Any:
     body = {**body, "upload": upload} if "upload" in body else body
     body = {**body, "job": job} if body.get("job") == examples.JOB else body
     return {**body, "dataset": dataset} if body.get("dataset") == examples.DATASET else body
+
+
+def test_what_answers_with_parts_says_by_which_headers_they_are_asked_for(document: dict[str, Any]) -> None:
+    in_parts = 0
+    for path, method, operation in operations(document):
+        headers = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "header"}
+        assert ({"206", "416"} <= set(operation["responses"])) == ({"Range", "If-Range"} <= headers), (path, method)
+        in_parts += "206" in operation["responses"]
+    assert in_parts >= 4
 
 
 def test_the_document_is_sent_once(service: Service) -> None:

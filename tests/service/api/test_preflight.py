@@ -76,6 +76,29 @@ def test_it_warns_of_what_is_often_a_mistake(service: Service) -> None:
     assert codes(calm) == {"no_worker"}
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "advice"),
+    [
+        ({"type": "sgd", "learning_rate": 0.1}, "dropout, or l2 to the optimizer"),
+        ({"type": "adam"}, "dropout, or l2 to the optimizer"),
+        ({"type": "adamw"}, "dropout, or weight_decay to the optimizer"),
+        ({"type": "lbfgs"}, "add l2 to the optimizer"),
+    ],
+)
+def test_what_it_advises_is_taken(service: Service, optimizer: dict[str, Any], advice: str) -> None:
+    told = asked(service, optimizer=optimizer, **({"batch_size": 4} if optimizer["type"] == "lbfgs" else {}))
+    (warning,) = [each["message"] for each in told["warnings"] if each["code"] == "more_parameters_than_rows"]
+    assert advice in warning
+    option = "weight_decay" if "weight_decay" in advice else "l2"
+    asked(service, optimizer={**optimizer, option: 0.01}, **({"batch_size": 4} if optimizer["type"] == "lbfgs" else {}))
+
+
+def test_a_job_does_not_end_before_it_has_trained(service: Service) -> None:
+    workers.register(service.store, Process(1, 1), "here")
+    estimate = asked(service, epochs=5)["estimate"]
+    assert 0 < estimate["training_seconds"] <= estimate["finish_seconds"]
+
+
 def test_a_rate_from_which_on_the_loss_goes_up_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def seen(spec: Any, *_: Any) -> Rehearsal:
         losses = [1.0] * 10 + [0.5] * 10 + [2.0] * 10

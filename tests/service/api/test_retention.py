@@ -30,7 +30,7 @@ def test_the_checkpoints_of_an_ended_job_are_told_with_their_time(stored_service
     stored_service.api.post(f"/v1/jobs/{job_id}/cancel")
     (leaving,) = stored_service.api.get("/v1/retention").json["data"]
     finished_at = stored_service.api.get(f"/v1/jobs/{job_id}").json["finished_at"]
-    assert (leaving["what"], leaving["job"]) == ("checkpoints", job_id)
+    assert (leaving["what"], leaving["id"], leaving["webhook"]) == ("checkpoints", job_id, None)
     assert leaving["bytes"] > 0
     passed = datetime.fromisoformat(leaving["deleted_after"]) - datetime.fromisoformat(finished_at)
     assert passed.total_seconds() == stored_service.settings.checkpoint_retention_seconds
@@ -44,8 +44,32 @@ def test_what_will_be_deleted_comes_in_pages(stored_service: Service) -> None:
         stored_service.api.post(f"/v1/jobs/{job_id}/cancel")
     first = stored_service.api.get("/v1/retention?limit=2").json
     rest = stored_service.api.get(f"/v1/retention?limit=2&cursor={first['next_cursor']}").json
-    assert [leaving["job"] for leaving in (*first["data"], *rest["data"])] == jobs
+    assert [leaving["id"] for leaving in (*first["data"], *rest["data"])] == jobs
     assert rest["next_cursor"] is None
+
+
+def test_a_dataset_in_the_trash_and_an_upload_are_told_with_the_times_that_they_tell_themselves(stored_service: Service) -> None:
+    api, dataset = stored_service.api, stored_service.dataset()
+    upload = api.post("/v1/uploads", json={"bytes": 10}).json
+    api.delete(f"/v1/datasets/{dataset}")
+    trashed = api.get(f"/v1/datasets/{dataset}").json
+    found = api.get("/v1/retention").json
+    assert [(each["what"], each["id"], each["deleted_after"]) for each in found["data"]] == [
+        ("upload", upload["id"], upload["expires_at"]),
+        ("dataset", dataset, trashed["purged_after"]),
+    ]
+    assert [each["bytes"] for each in found["data"]] == [0, trashed["bytes"]]
+    (only,) = api.get("/v1/retention?what=dataset").json["data"]
+    assert only == found["data"][1]
+    assert api.get("/v1/retention?what=jobs").status_code == 422
+    rules = {rule["setting"]: rule["next_after"] for rule in found["rules"]}
+    assert rules["SANKOFA_TRASH_RETENTION_SECONDS"] == trashed["purged_after"]
+    assert rules["SANKOFA_CHECKPOINT_RETENTION_SECONDS"] is None
+    assert rules["SANKOFA_AUDIT_RETENTION_SECONDS"] is not None
+
+
+def test_every_time_of_a_rule_is_written_alike(service: Service) -> None:
+    assert {type(rule["after_seconds"]) for rule in service.api.get("/v1/retention").json["rules"]} == {float}
 
 
 def test_versions_of_models_that_keep_a_job_are_named(stored_service: Service) -> None:

@@ -7,11 +7,11 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store import blobs, checkpoints, claims, jobs, reaping
-from service.store.checkpoints import Leaving, steps_to_keep
+from service.store import blobs, checkpoints, claims, reaping
+from service.store.checkpoints import steps_to_keep
 from service.store.errors import LostClaim
 from service.store.models import BlobChunk, Checkpoint
-from service.store.states import Action, Outcome
+from service.store.states import Outcome
 
 STEPS = st.lists(st.integers(0, 10**6), unique=True).map(sorted)
 
@@ -220,50 +220,3 @@ class TestOldCheckpoints:
         assert kept(scene, job_id) == ([10] if stays else [])
         assert kept(scene, running) == [10]
         assert len(scene.blob_ids()) == 1 + stays + snapshot
-
-
-class TestLeaving:
-    """What will be deleted, and when: exactly what `remove_old` deletes then."""
-
-    def ended(self, scene, outcome, tenant_id="default"):
-        """A job of 100 steps that ended so, with checkpoints of 5 bytes at 10 and 20."""
-        scene.job(tenant_id)
-        claim = scene.claim()
-        for step in (10, 20):
-            checkpoints.save(scene.store, claim, step, 1, b"state")
-        if outcome == "succeeded":
-            scene.finish_with_snapshot(claim)
-        else:
-            jobs.request(scene.store, tenant_id, claim.job_id, Action(outcome))
-            claims.release(scene.store, claim, scene.progress(20))
-        return claim.job_id
-
-    def test_is_told_soonest_first_and_then_done(self, scene):
-        first = self.ended(scene, "succeeded")
-        scene.clock.step(5)
-        second = self.ended(scene, "cancel")
-        scene.clock.step(5)
-        stopped = self.ended(scene, "stop")
-        began = scene.clock() - 10
-        told = checkpoints.leaving(scene.store, "default", 100, limit=10)
-        assert told == [Leaving(first, 10, began + 100), Leaving(second, 10, began + 105), Leaving(stopped, 5, began + 110)]
-        assert checkpoints.leaving(scene.store, "default", 100, limit=1) == told[:1]
-        assert checkpoints.leaving(scene.store, "default", 100, limit=10, after=first) == told[1:]
-        scene.clock.step(92)
-        checkpoints.remove_old(scene.store, 100)
-        assert checkpoints.leaving(scene.store, "default", 100, limit=10) == told[1:]
-        scene.clock.step(20)
-        checkpoints.remove_old(scene.store, 100)
-        assert checkpoints.leaving(scene.store, "default", 100, limit=10) == []
-        assert checkpoints.newest(scene.store, stopped) == (20, 1, b"state")
-
-    def test_of_another_tenant_is_not_told(self, scene):
-        scene.tenant("other")
-        self.ended(scene, "succeeded", "other")
-        assert checkpoints.leaving(scene.store, "default", 100, limit=10) == []
-        assert len(checkpoints.leaving(scene.store, "other", 100, limit=10)) == 1
-
-    def test_does_not_name_what_may_still_be_continued(self, scene):
-        scene.job()
-        checkpoints.save(scene.store, scene.claim(), 10, 1, b"state")
-        assert checkpoints.leaving(scene.store, "default", 100, limit=10) == []
