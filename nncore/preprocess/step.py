@@ -23,7 +23,8 @@ from nncore.table.limits import MAX_NAME_CHARACTERS
 ColumnName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 MOST_COLUMNS = 20_000
 Make = Callable[[np.ndarray], np.ndarray]
-"""Of values of a column, (rows, numbers of an item) float64 or (rows,) codes of texts: (rows, features), float32 but for numbers passed on."""
+"""Of values of a column, (rows, numbers of an item) float64 or (rows,) codes of texts: (rows, features) float32, or float64 of numbers
+that are passed on."""
 
 
 @dataclass(frozen=True)
