@@ -74,5 +74,5 @@ def begin(claim: Claim, table: Table, compile: Compile, network: Callable[[], by
     compile(artifact.dtype, Program(artifact.network, artifact.input_shape).kernels())
     predictor, asked = Predictor(artifact), spec.explain
     most = of_rows(asked)
-    sample = None if most is None else Sample.of(predictor, table, spec.judged_rows(table), most)
+    sample = None if most is None else Sample.of(predictor, table, spec.judged_rows(table), most, spec.loss)
     return Explaining(explanation(asked, predictor, spec.loss, sample), spec.said())

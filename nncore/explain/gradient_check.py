@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nncore.errors import Fault, InvalidData
+from nncore.explain.compared import compared
 from nncore.losses import LossSpec
 from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
@@ -74,14 +76,18 @@ def gradient_check(
 
     inputs: (rows, *input_shape). expected: what the loss compares with, labels (rows,) or targets (rows, outputs). parameters: those to
     check at; without, initial ones drawn with `seed`. most_of_each: so many numbers of a parameter are drawn, or all of them.
+    "balanced" class weights are counted over these labels.
+    Raises InvalidData where the rows do not fit the network or the loss, or are too few; ArithmeticError where nothing is finite.
     """
+    inputs = np.asarray(inputs)
+    loss, rows = compared(network, inputs.shape[1:], loss, inputs, expected, "float64")
+    _check_count(network, len(inputs))
     program = Program(network, inputs.shape[1:], loss=loss, batch_size=len(inputs), gradients="in training")
     machine = Machine(program, "float64", seed)
     machine.initialise(stream(seed, "init"))
     if parameters is not None:
         machine.load(parameters)
-    named = {"labels" if loss.compares_with == "labels" else "targets": expected}
-    batch = _Batch(machine, Rows.of(np.asarray(inputs, dtype=np.float64), **named))
+    batch = _Batch(machine, rows)
     generator, checks, at = np.random.default_rng(seed), [], 0
     value, gradient = batch.loss(), machine.gradients.copy()
     scale = float(np.abs(gradient).max(initial=0.0)) or 1.0
@@ -94,6 +100,14 @@ def gradient_check(
         checks.append(ParameterCheck(parameter.name, parameter.shape, count, largest, apart, apart / scale))
         at += parameter.size
     return GradientReport(value, tuple(checks))
+
+
+def _check_count(network: NetworkSpec, rows: int) -> None:
+    for at, layer in network.every_layer():
+        if rows < layer.fewest_rows:
+            wanted = f"at least {layer.fewest_rows} rows"
+            message = f"the layer at {at} is trained on batches of {wanted}, got {rows}; send more"
+            raise InvalidData(Fault("/inputs", "batch_too_small", message, wanted, str(rows)))
 
 
 class _Batch:

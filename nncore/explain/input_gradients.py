@@ -17,6 +17,7 @@ import numpy as np
 
 from nncore.artifact import Artifact
 from nncore.errors import Fault, InvalidData, InvalidSpec
+from nncore.explain.compared import finite_inputs
 from nncore.explain.weighted_outputs import WeightedOutputs
 from nncore.layers import Embedding
 from nncore.machine.machine import Machine, Rows
@@ -86,12 +87,4 @@ def input_gradients(artifact: Artifact, inputs: np.ndarray, output: int | Sequen
 
 def checked_inputs(artifact: Artifact, inputs: np.ndarray) -> np.ndarray:
     """The inputs as (rows, *input_shape) in the dtype of the network. Raises InvalidData."""
-    inputs = np.asarray(inputs)
-    if inputs.ndim < 1 or len(inputs) < 1 or prod(inputs.shape[1:]) != prod(artifact.input_shape):
-        message = f"expected inputs of shape (rows, {', '.join(map(str, artifact.input_shape))}), got {inputs.shape}"
-        raise InvalidData(Fault("/inputs", "wrong_shape", message, str(artifact.input_shape), str(inputs.shape)))
-    with np.errstate(over="ignore"):
-        inputs = inputs.astype(artifact.dtype).reshape(-1, *artifact.input_shape)
-    if not np.isfinite(inputs).all():
-        raise InvalidData(Fault("/inputs", "not_finite", "expected finite inputs, got NaN or infinity"))
-    return inputs
+    return finite_inputs(artifact.network, artifact.input_shape, inputs, artifact.dtype)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nncore.artifact import Artifact
-from nncore.explain.input_gradients import checked_inputs
+from nncore.explain.compared import compared
 from nncore.losses import LossSpec
-from nncore.machine.machine import Machine, Rows
+from nncore.machine.machine import Machine
 from nncore.machine.program import Program
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
 
@@ -43,7 +43,7 @@ def loss_along_line(
     """The mean loss at `points` positions from -radius to radius; an odd number has the network itself in the middle.
 
     inputs: (rows, *input_shape), preprocessed. expected: what the loss compares with, labels (rows,) or targets (rows, outputs).
-    Raises InvalidData for inputs of another shape.
+    "balanced" class weights are counted over these labels. Raises InvalidData where the rows do not fit the network or the loss.
     """
     around = _Surroundings(artifact, loss, inputs, expected)
     direction = around.direction(np.random.default_rng(seed))
@@ -66,11 +66,10 @@ class _Surroundings:
     """The loss of some rows, at parameters aside from those of the artifact."""
 
     def __init__(self, artifact: Artifact, loss: LossSpec, inputs: np.ndarray, expected: np.ndarray) -> None:
+        loss, self._rows = compared(artifact.network, artifact.input_shape, loss, inputs, expected, artifact.dtype)
         self._machine = Machine(Program(artifact.network, artifact.input_shape, loss=loss), artifact.dtype)
         self._machine.load(artifact.parameters)
         self._found = self._machine.parameters.astype(np.float64)
-        named = {"labels" if loss.compares_with == "labels" else "targets": expected}
-        self._rows = Rows.of(checked_inputs(artifact, inputs), **named)
         self._nowhere = np.empty((0, self._machine.program.evaluation.outputs.size), self._machine.dtype)
 
     def direction(self, generator: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -54,15 +55,19 @@ def permutation_importance(
     repeats: int = 5,
     seed: int = 0,
     features: bool = False,
+    ignore_index: int | None = None,
 ) -> list[Importance]:
     """The importance of every input column, in the order of the network's inputs.
 
     columns: raw, by name, as Predictor takes them. expected: of each row, its label or the name of it, or its targets. metric: without,
-    accuracy or r2, whichever fits the network. features: whether the numbers of a column's items are dealt one by one.
+    accuracy or r2, whichever fits the network. features: whether the numbers of a column's items are dealt one by one. ignore_index: a
+    label whose rows count nowhere, as in the loss of training.
     Raises InvalidData where the rows cannot be predicted or compared.
     """
     metric = metric or ("accuracy" if artifact.loss in ANSWERS else "r2")
     predictor, wanted = Predictor(artifact), _expected(artifact, expected)
+    if artifact.loss in LABELS:
+        columns, wanted = _counted(artifact, columns, wanted, ignore_index)
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
 
     def judged(given: Mapping[str, Any]) -> float:
@@ -96,6 +101,31 @@ def _deals(values: Any, features: bool) -> Iterator[tuple[int | None, Callable[[
             return dealt
 
         yield feature, deal
+
+
+def _counted(
+    artifact: Artifact, columns: Mapping[str, Any], labels: np.ndarray, ignored: int | None
+) -> tuple[Mapping[str, Any], np.ndarray]:
+    """The rows whose label is not ignored. Raises InvalidData where another one is no class, or no row is left."""
+    outputs = prod(artifact.network.output_shape(artifact.input_shape))
+    counted = np.full(len(labels), True) if ignored is None else labels != ignored
+    wanted, wrong = f"labels from 0 to {outputs - 1}", counted & ((labels < 0) | (labels >= outputs))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        message = f"row {row + 1}: expected {wanted}, got {labels[row]}"
+        raise InvalidData(Fault(f"/expected/{row}", "label_outside_classes", message, wanted, str(labels[row])))
+    if not counted.any():
+        raise InvalidData(Fault("/expected", "no_row_counts", f"expected {wanted}, got none but those that are ignored", wanted))
+    if counted.all():
+        return columns, labels
+    rows = np.flatnonzero(counted)
+
+    def some(values: Any) -> Any:
+        if len(values) != len(labels):
+            return values  # refused where it is predicted
+        return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+
+    return {name: some(values) for name, values in columns.items()}, labels[counted]
 
 
 def _expected(artifact: Artifact, expected: Any) -> np.ndarray:

@@ -37,12 +37,16 @@ class Sample:
     target: Column
 
     @classmethod
-    def of(cls, predictor: Predictor, table: Table, rows: np.ndarray, most: int) -> Sample:
-        """Of these rows of a table no more than `most`, evenly taken. Raises InvalidData where the network cannot read or answer it."""
+    def of(cls, predictor: Predictor, table: Table, rows: np.ndarray, most: int, loss: LossSpec) -> Sample:
+        """Of these rows of a table no more than `most`, evenly taken, without those whose label the loss of training ignores.
+
+        Raises InvalidData where the network cannot read or answer it, or no row counts.
+        """
         artifact = predictor.artifact
         if artifact.target not in {column.name for column in table.columns}:
             message = f"the dataset has no column {short(artifact.target)}, which the network answers; name another dataset"
             raise InvalidData(Fault("/dataset", "no_such_column", message, short(artifact.target)))
+        rows = _counted(rows, table[artifact.target], artifact, loss)
         some = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
         wanted = {*artifact.input_names, artifact.target}
         taken = Table(_rows(column, some) for column in table.columns if column.name in wanted)
@@ -305,6 +309,22 @@ def _expected(artifact: Artifact, target: Column, *, scaled: bool) -> np.ndarray
         return targets
     learned: np.ndarray = (targets.astype(np.float64) - np.array(scaling.offset)) / np.array(scaling.scale)
     return learned.astype(artifact.dtype)
+
+
+def _counted(rows: np.ndarray, target: Column, artifact: Artifact, loss: LossSpec) -> np.ndarray:
+    """Those of the rows whose label is not ignored. Raises InvalidData where there is none."""
+    ignored = getattr(loss, "ignore_index", None)
+    if ignored is None:
+        return rows
+    if target.categories is not None:  # labels are numbers of the classes that the network knows
+        names = artifact.classes or ()
+        called = names[ignored] if 0 <= ignored < len(names) else None
+        ignored = target.categories.index(called) if called in target.categories else None
+    found = rows[target.values[rows].reshape(len(rows), -1)[:, 0] != ignored]
+    if len(found) == 0:
+        message = f"every label in {short(target.name)} is {ignored}, which the loss of training ignores; name another dataset"
+        raise InvalidData(Fault("/dataset", "no_row_counts", message, "a label that is not ignored", str(ignored)))
+    return found
 
 
 def _rows(column: Column, rows: np.ndarray) -> Column:

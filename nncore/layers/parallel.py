@@ -77,7 +77,7 @@ class Parallel(Layer):
         for number, branch in enumerate(self.branches):
             changed = x
             if number > 0 and x.gradient != NOWHERE:
-                changed = Value(x.at, plan.workspace(x.size), x.shape)
+                changed = x._replace(gradient=plan.workspace(x.size))
                 last.append((add, x.gradient, changed.gradient, x.gradient, x.size))
             with plan.inside(f"{module}.branches.{number}"):
                 for position, layer in enumerate(branch):

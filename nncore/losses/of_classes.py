@@ -49,5 +49,5 @@ class LossOfClasses(Loss):
     def _weights(self, plan: Plan, outputs: Value) -> tuple[Place, int]:
         """Where the weights of the classes lie, and the label that is ignored."""
         given = self.class_weights  # "balanced" will be numbers before anything runs; here it takes as much memory
-        weights = plan.constant(*(given if isinstance(given, list) else [1.0] * outputs.size))
+        weights = plan.constant(*given) if isinstance(given, list) else plan.repeated(1.0, outputs.size)
         return weights, NO_LABEL if self.ignore_index is None else self.ignore_index

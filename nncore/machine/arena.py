@@ -18,6 +18,8 @@ def memory_of(layout: Layout, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndar
     arena = room[-room.ctypes.data % ALIGNMENT_BYTES // dtype.itemsize :][: layout.arena_size]
     for numbers, place in layout.constants.items():
         arena[bases["constants"] + place.offset :][: len(numbers)] = numbers
+    for (number, count), place in layout.repeated.items():
+        arena[bases["constants"] + place.offset :][:count] = number
     integers = np.zeros(layout.integers_size, np.int64)
     for whole_numbers, place in layout.geometry.items():
         integers[bases["geometry"] + place.offset :][: len(whole_numbers)] = whole_numbers

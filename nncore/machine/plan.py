@@ -127,6 +127,7 @@ class Layout:
         self.parameters: dict[str, Parameter] = {}
         self.statistics: dict[str, Statistic] = {}
         self.constants: dict[tuple[float, ...], Place] = {}
+        self.repeated: dict[tuple[float, int], Place] = {}
         self.geometry: dict[tuple[int, ...], Place] = {}
         self.sizes: dict[Region, int] = dict.fromkeys(ARENA_REGIONS, 0) | {"scalars": SCALARS, "integers": HEADER, "geometry": 0}
 
@@ -264,6 +265,12 @@ class Plan:
         if numbers not in self.layout.constants:
             self.layout.constants[numbers] = self.layout.take("constants", len(numbers))
         return self.layout.constants[numbers]
+
+    def repeated(self, number: float, count: int) -> Place:
+        """Where this number lies `count` times; no list of them is made, so that a plan too large for any memory is measured at once."""
+        if (number, count) not in self.layout.repeated:
+            self.layout.repeated[number, count] = self.layout.take("constants", count)
+        return self.layout.repeated[number, count]
 
     def whole_constant(self, *numbers: int) -> Place:
         """Where, in `integers`, these whole numbers lie, one after the other."""

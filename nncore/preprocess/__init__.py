@@ -8,7 +8,8 @@ What is saved is the list of fitted steps, each with its numbers by column. The 
     standardize, min_max, image_scale   {"type": ..., "columns": {"x": {"offset": [...], "scale": [...]}}}
                                         (x - offset) / scale, a number of each per feature, items laid out in C order
     impute                              {"type": "impute", "columns": {"x": {"fill": [...]}}}: fill where x is NaN, which stands for missing
-    missing_indicator                   {"type": "missing_indicator", "columns": {"x": {}}}: x, and behind it 1 where x is NaN, else 0
+    missing_indicator                   {"type": "missing_indicator", "dtype": "float64", "columns": {"x": {}}}: x, and behind it 1 where
+                                        x is NaN, else 0; "float32", or no dtype, stands for x rounded to float32
     one_hot                             {"type": "one_hot", "unknown": "zeros", "columns": {"kind": {"categories": ["a", null, "c"]}}}
                                         1 where the value is that category, else 0; null stands for one that no training row had
     bag_of_words, log_mel               their options, and "columns": {"text": {}} or {"sound": {"samples": 16000}}: nothing is fitted

@@ -48,11 +48,13 @@ def fit_and_apply(
             make, shape = fitting.maker(run[0], route.before, route.maker)
             width = prod(shape)
             _check_room(at + width, inputs)
-            made = inputs[:, at : at + width]
-            for rows, values in fitting.blocks(run[0], route.before, width):
-                made[rows] = make(values)
+            into = inputs[:, at : at + width]
+            made = np.empty(into.shape) if route.after and fitting.passes_numbers_on(route.maker) else into
+            with np.errstate(over="ignore"):  # it is looked for when all is done
+                for rows, values in fitting.blocks(run[0], route.before, width):
+                    made[rows] = make(values)
             if route.after:
-                fitting.features(list(_parts(Column(run[0].name, made.reshape(len(made), *shape)))), route.after, made)
+                fitting.features(list(_parts(Column(run[0].name, made.reshape(len(made), *shape)))), route.after, into)
         at += width
     if at != inputs.shape[1]:
         raise ValueError(f"the preprocessed columns have {at:,} features, expected {inputs.shape[1]:,}")
@@ -111,6 +113,10 @@ class _Fitting:
             for key, each in numbers.items():
                 found.setdefault(key, []).extend(each[first:last].tolist())
             first = last
+
+    def passes_numbers_on(self, number: int) -> bool:
+        """Whether what this maker makes goes through the steps behind it in float64, in memory of its own."""
+        return self._makers[number].passes_numbers_on
 
     def maker(self, column: Column, before: Sequence[int], number: int) -> tuple[Make, tuple[int, ...]]:
         """Fits a maker to a column, and the steps in front of it; what makes the features, and their shape."""

@@ -1,6 +1,6 @@
 """Beside a number, 1 where it is missing and else 0: items of shape (2,), for which impute then fills the gap.
 
-That a number is missing may tell more than what it would have been. The number is rounded to float32, as all features that are made.
+That a number is missing may tell more than what it would have been. The number itself stays as it is, in float64, for the steps behind.
 As the two columns of scikit-learn's SimpleImputer(add_indicator=True).
 
     [{"type": "missing_indicator"}, {"type": "impute", "strategy": "median"}]
@@ -24,6 +24,7 @@ class MissingIndicator(Maker):
     model_config = shown(type="missing_indicator")
 
     takes_missing = True
+    passes_numbers_on = True
 
     type: Literal["missing_indicator"] = "missing_indicator"
 
@@ -40,7 +41,7 @@ class MissingIndicator(Maker):
         return {}
 
     def fitted(self, columns: Mapping[str, Any]) -> FittedMissingIndicator:
-        return FittedMissingIndicator.model_validate({"type": self.type, "columns": columns})
+        return FittedMissingIndicator.model_validate({"type": self.type, "dtype": "float64", "columns": columns})
 
 
 class NothingFitted(Definition):
@@ -48,16 +49,20 @@ class NothingFitted(Definition):
 
 
 class FittedMissingIndicator(FittedMaker):
-    """The same as the step: nothing is fitted."""
+    """The same as the step: nothing is fitted.
+
+    dtype: what the number is rounded to. Where nothing is said, float32: so were those that did not say it, and they predict as ever.
+    """
 
     takes_missing = True
 
     type: Literal["missing_indicator"]
+    dtype: Literal["float32", "float64"] = "float32"
     columns: dict[str, NothingFitted]
 
     def make(self, name: str, texts: tuple[str, ...] | None) -> Make:
         def made(values: np.ndarray) -> np.ndarray:
-            return np.column_stack([values, np.isnan(values)]).astype(np.float32)
+            return np.column_stack([values, np.isnan(values)]).astype(self.dtype)
 
         return made
 

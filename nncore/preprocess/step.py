@@ -1,8 +1,8 @@
 """What every step keeps: the columns it works on, and what it makes of their items.
 
 There are two kinds. A `FeatureStep` works feature by feature and keeps the shape: its numbers are fitted, and applied, a few features of
-many columns at a time, in float64. A `Maker` makes new features of one column, in float32 and block of rows by block of rows; a
-column goes through one of them at most.
+many columns at a time, in float64. A `Maker` makes new features of one column, block of rows by block of rows, in numbers that float32
+holds or is rounded to, unless it only passes the numbers of the column on; a column goes through one of them at most.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from nncore.table.limits import MAX_NAME_CHARACTERS
 ColumnName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 MOST_COLUMNS = 20_000
 Make = Callable[[np.ndarray], np.ndarray]
-"""Of values of a column, (rows, numbers of an item) float64 or (rows,) codes of texts: (rows, features) float32."""
+"""Of values of a column, (rows, numbers of an item) float64 or (rows,) codes of texts: (rows, features) float32, or float64 of numbers
+that are passed on."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ class Maker(Step):
     """Makes new features of one column."""
 
     makes_features = True
+    passes_numbers_on: ClassVar[bool] = False
+    """Whether some of its few features are the numbers of the column, which the steps behind want in float64."""
 
     @abstractmethod
     def fit(self, item: Item, texts: tuple[str, ...] | None, training: Iterator[np.ndarray]) -> Any:

@@ -94,8 +94,10 @@ def _class_faults(
         )
         yield Fault("/loss/class_weights", "wrong_length", message, f"{outputs:,}", f"{len(loss.class_weights):,}")
     ignored = loss.ignore_index
-    if ignored is not None and ignored < 0 and target.minimum == ignored:
-        target = target.model_copy(update={"minimum": 0.0})  # that no other label is negative is seen when the data is prepared
+    if ignored is not None and target.categories is None and not 0 <= ignored < outputs:
+        # What lies between is not known here: that no other label is outside the classes is seen when the data is prepared.
+        inside = {"minimum": 0.0, "maximum": outputs - 1.0}
+        target = target.model_copy(update={end: least for end, least in inside.items() if getattr(target, end) == ignored})
     if not _is_labels(target):
         got = f"items of shape {target.item_shape}" if target.item_shape else f"numbers from {target.minimum:g} to {target.maximum:g}"
         if not target.item_shape and not target.integral:

@@ -80,9 +80,8 @@ def resolve(
     if target and output_shape is not None and "loss" not in unread:
         loss = choose_loss(spec, target, prod(output_shape))
         faults.extend(loss_faults(spec, loss, target, prod(output_shape)))
-    classes = _classes(loss, target, output_shape)
-    metrics = _metrics(spec, classes, loss, prod(output_shape or ()), faults)
-    of_classes = None if loss is None else classes is not None
+    of_classes = None if loss is None else _of_classes(loss, target, output_shape)
+    metrics = _metrics(spec, bool(of_classes), loss, prod(output_shape or ()), faults)
     seed = secrets.randbelow(2**31) if spec.seed is None else spec.seed
     parts = RowParts(Division(seed))
     if not unread & {"validation", "test", "fold", "group", "split_column", "seed", "target"}:
@@ -145,7 +144,7 @@ def resolve(
         item_shapes=[column.item_shape if column.categories is None else None for column in inputs],
         input_shape=list(input_shape),
         output_shape=list(output_shape),
-        classes=classes,
+        classes=_classes(target, prod(output_shape)) if of_classes else None,
         sizes=sizes,
         found=found,
     )
@@ -211,15 +210,16 @@ def _check_batches(spec: CountedSpec, sizes: Sizes, faults: Faults) -> None:
             return
 
 
-def _classes(loss: LossSpec | None, target: ColumnInfo | None, output_shape: tuple[int, ...] | None) -> list[str] | None:
-    """What the labels are called; None where the target is not classes."""
-    if loss is None or target is None or output_shape is None or loss.type in ("mean_squared_error", "mean_absolute_error", "huber"):
-        return None
-    if target.categories is not None:
-        return list(target.categories)
-    if isinstance(loss, LossOfClasses):
-        return [str(label) for label in range(min(prod(output_shape), 1_000_000))]
-    return ["0", "1"] if target.integral and prod(output_shape) == 1 else None
+def _of_classes(loss: LossSpec, target: ColumnInfo | None, output_shape: tuple[int, ...] | None) -> bool:
+    """Whether the target is classes."""
+    if target is None or output_shape is None or loss.type in ("mean_squared_error", "mean_absolute_error", "huber"):
+        return False
+    return target.categories is not None or isinstance(loss, LossOfClasses) or (target.integral and prod(output_shape) == 1)
+
+
+def _classes(target: ColumnInfo, outputs: int) -> list[str]:
+    """What the labels of a target that is classes are called."""
+    return list(target.categories or ([str(label) for label in range(min(outputs, 1_000_000))] if outputs > 1 else ["0", "1"]))
 
 
 JUDGED: dict[str, str] = {name: metric.judges for name, metric in METRICS.items()}
@@ -228,10 +228,10 @@ _NUMBERS_FOR_CLASSES = ("metric_needs_classes", "counts right classes", "a numbe
 _CLASSES_FOR_NUMBERS = ("metric_needs_numbers", "measures distances of numbers", "a class", "choose a loss of numbers")
 
 
-def _metrics(spec: TrainingSpec, classes: list[str] | None, loss: LossSpec | None, outputs: int, faults: Faults) -> list[AskedMetric]:
-    numbers = classes is None and loss is not None and loss.type != "binary_cross_entropy"
+def _metrics(spec: TrainingSpec, of_classes: bool, loss: LossSpec | None, outputs: int, faults: Faults) -> list[AskedMetric]:
+    numbers = not of_classes and loss is not None and loss.type != "binary_cross_entropy"
     if spec.metrics is None:
-        return ["accuracy"] if classes is not None else []
+        return ["accuracy"] if of_classes else []
     for position, name in enumerate(spec.metrics):
         at = pointer("metrics", position)
         if name in spec.metrics[:position]:

@@ -297,7 +297,7 @@ def _parts(here: Context, asked: Question, open_files: ExitStack) -> Parts:
     if most is not None:
         assert asked.dataset is not None
         table = open_files.enter_context(data_report.opened(here, asked.dataset))
-        sample = Sample.of(predictor, table, spec.judged_rows(table), most)
+        sample = Sample.of(predictor, table, spec.judged_rows(table), most, spec.loss)
     with _in_the_body():
         return explanation(spec.explain, predictor, spec.loss, sample)
 

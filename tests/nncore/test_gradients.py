@@ -93,6 +93,7 @@ KEEPING = [
     {"type": "layer_norm"},
     {"type": "residual", "layers": [{"type": "activation", "activation": "gelu"}]},
 ]
+MEAN = {"type": "mean_over_sequence"}
 ACTIVATION_CASES = [name for name in get_args(ActivationName) if name != "step"]
 LOSS_CASES = [
     "mean_squared_error",
@@ -148,6 +149,17 @@ NETWORKS = {
     "embedding-0": [FIRST_CASES["embedding"][0], {"type": "flatten"}, LAST],
     "embedding-1": [FIRST_CASES["embedding"][1], {"type": "mean_over_sequence"}, LAST],
     "embedding-mean-of-what-follows": [FIRST_CASES["embedding"][1], *KEEPING, {"type": "mean_over_sequence"}, LAST],
+    "embedding-mean-in-branches": [
+        FIRST_CASES["embedding"][1],
+        {"type": "parallel", "branches": [[MEAN], [MEAN], [*KEEPING, MEAN]]},
+        LAST,
+    ],
+    "embedding-mean-in-branches-of-branches": [
+        FIRST_CASES["embedding"][1],
+        {"type": "residual", "layers": [{"type": "parallel", "merge": "add", "branches": [[], [KEEPING[1]]]}]},
+        {"type": "parallel", "branches": [[MEAN], [{"type": "parallel", "branches": [[MEAN], [KEEPING[1], MEAN]]}]]},
+        LAST,
+    ],
     "residual-first": [{"type": "residual", "layers": [{"type": "dense", "units": 4, "activation": "tanh"}]}, LAST],
     "residual-last": [FIRST, LAST, {"type": "residual", "layers": [{"type": "dense", "units": 3}]}],
     "parallel-first": [{"type": "parallel", "branches": [[{"type": "dense", "units": 3}], []]}, LAST],

@@ -71,8 +71,8 @@ def _feature_by_feature(graph: Graph, x: str, step: Any, fitted: Any, named: str
 
 
 def _missing_indicator(graph: Graph, x: str, step: Any, fitted: Any, named: str) -> str:
-    rounded = graph.add("Cast", graph.add("Cast", x, to=TYPES["float32"]), to=TYPES["float64"])
-    return graph.add("Concat", rounded, graph.add("Cast", graph.add("IsNaN", x), to=TYPES["float64"]), axis=1)
+    number = x if step.dtype == "float64" else graph.add("Cast", graph.add("Cast", x, to=TYPES[step.dtype]), to=TYPES["float64"])
+    return graph.add("Concat", number, graph.add("Cast", graph.add("IsNaN", x), to=TYPES["float64"]), axis=1)
 
 
 def _one_hot(graph: Graph, x: str, step: Any, fitted: Any, named: str) -> str:

@@ -60,7 +60,7 @@ def _feature_by_feature(script: Script, step: Any, fitted: Any, named: str) -> s
 
 
 def _missing_indicator(script: Script, step: Any, fitted: Any, named: str) -> str:
-    return "np.concatenate([x.astype(np.float32), np.isnan(x)], axis=1).astype(np.float64)"
+    return f"np.concatenate([x.astype(np.{step.dtype}), np.isnan(x)], axis=1).astype(np.float64)"
 
 
 def _one_hot(script: Script, step: Any, fitted: Any, named: str) -> str:

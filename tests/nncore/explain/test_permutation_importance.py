@@ -74,9 +74,25 @@ def test_the_same_seed_deals_the_same_whatever_the_other_columns() -> None:
     assert given["a"].tobytes() == columns(50)["a"].tobytes()
 
 
+@pytest.mark.parametrize("ignored", [-1, 1, 255])
+def test_rows_with_an_ignored_label_count_nowhere(ignored: int) -> None:
+    given = columns(50)
+    artifact = linear([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], loss="softmax_cross_entropy", classes=("yes", "no"))
+    kept = np.arange(50) % 3 > 0
+    labels = np.where(kept, 0, ignored)
+    found = permutation_importance(artifact, given, labels, ignore_index=ignored)
+    assert found == permutation_importance(artifact, {name: values[kept].tolist() for name, values in given.items()}, labels[kept])
+    assert found[0].mean == 0  # of a single class
+
+
 @pytest.mark.parametrize(
     ("expected", "message"),
-    [(["maybe"] * 50, "expected the labels yes, no, got 'maybe'"), ([0] * 3, "as many answers"), (1, "a label or targets")],
+    [
+        (["maybe"] * 50, "expected the labels yes, no, got 'maybe'"),
+        ([0] * 3, "as many answers"),
+        (1, "a label or targets"),
+        ([0, -1] * 25, "row 2: expected labels from 0 to 1, got -1"),
+    ],
 )
 def test_what_cannot_be_compared_is_refused(expected: Any, message: str) -> None:
     artifact = linear([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], loss="softmax_cross_entropy", classes=("yes", "no"))

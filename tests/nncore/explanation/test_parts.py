@@ -62,7 +62,7 @@ class Trained:
     def parts(self, table: Table | None = None, **asked: Any) -> Parts:
         spec, found = Explain.model_validate(asked).root, table or self.table
         most = of_rows(spec)
-        sample = None if most is None else Sample.of(self.predictor, found, np.arange(found.rows), most)
+        sample = None if most is None else Sample.of(self.predictor, found, np.arange(found.rows), most, self.loss)
         return explanation(spec, self.predictor, self.loss, sample)
 
     def ask(self, **asked: Any) -> dict[str, Any]:
@@ -176,3 +176,42 @@ def test_rows_that_do_not_fit_are_told(columns: dict[str, Any], code: str, class
     with pytest.raises(InvalidData) as caught:
         classes.parts(read_columns(columns), type="permutation_importance")
     assert [fault.code for fault in caught.value.faults] == [code]
+
+
+QUESTIONS: list[dict[str, Any]] = [
+    {"type": "permutation_importance", "repeats": 2},
+    {"type": "loss_line", "points": 3},
+    {"type": "gradient_check"},
+]
+
+
+@pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked["type"])
+@pytest.mark.parametrize("ignored", [-1, 1, 255])
+def test_rows_that_training_ignored_count_nowhere(asked: dict[str, Any], ignored: int, job: Any) -> None:
+    labels = [*[ignored] * 10, *(row % 3 for row in range(50))]
+    counted = np.array(labels) != ignored
+    columns: dict[str, Any] = {"x": RANDOM.random((60, 2)).round(3).tolist(), "y": labels}
+    loss = {"type": "softmax_cross_entropy", "ignore_index": ignored}
+    trainer = Trainer(*job(columns, target="y", network=[{"type": "dense", "units": 3}], loss=loss, epochs=2, seed=1, dtype="float64"))
+    list(trainer.run())
+    predictor, spec = Predictor(trainer.artifact()), Explain.model_validate(asked).root
+
+    def answer(rows: np.ndarray) -> dict[str, Any]:
+        sample = Sample.of(predictor, read_columns(columns), rows, of_rows(spec) or 0, trainer.spec.loss)
+        parts = explanation(spec, predictor, trainer.spec.loss, sample)
+        return parts.whole([parts.part(number) for number in range(parts.count)])
+
+    assert answer(np.arange(60)) == answer(np.flatnonzero(counted))
+    with pytest.raises(InvalidData, match="which the loss of training ignores"):
+        answer(np.flatnonzero(~counted))
+
+
+def test_an_ignored_label_of_a_column_of_text_is_the_class_of_that_number(job: Any) -> None:
+    """Another dataset may hold other texts, in another order: it is the name that is ignored."""
+    columns: dict[str, Any] = {"x": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], "y": [*"abcabc"]}
+    loss = {"type": "softmax_cross_entropy", "ignore_index": 1}
+    trainer = Trainer(*job(columns, target="y", network=[{"type": "dense", "units": 3}], loss=loss, epochs=2, seed=1))
+    list(trainer.run())
+    predictor, other = Predictor(trainer.artifact()), {"x": [1.0, 2.0, 3.0, 4.0], "y": [*"cbbc"]}
+    sample = Sample.of(predictor, read_columns(other), np.arange(4), 10, trainer.spec.loss)
+    assert sample.columns[0].values.ravel().tolist() == [1.0, 4.0]

@@ -104,7 +104,7 @@ def artifact_of_columns(dtype: str, *names: str, channels_first: bool = False) -
             "columns": {"colour": {"categories": ["red", None, "\u00e9"]}, "class": {"categories": [3, 1, None]}},
         },
         {"type": "log_mel", **bands, "mel_scale": "htk", "channels_first": channels_first, "columns": {"sound": {"samples": 40}}},
-        {"type": "missing_indicator", "columns": {"income": {}}},
+        {"type": "missing_indicator", **({"dtype": dtype} if dtype == "float64" else {}), "columns": {"income": {}}},
         {"type": "impute", "columns": {"age": {"fill": [0.5]}, "income": {"fill": [-1.0, 0.0]}}},
         {"type": "bag_of_words", "size": 7, "lower_case": True, "norm": "l2", "columns": {"review": {}}},
         {"type": "min_max", "columns": {"size": {"offset": [0.0, 1.0], "scale": [2.0, 1.0]}, "sound": _same(15, -1.0, 4.0)}},
@@ -117,7 +117,7 @@ def artifact_of_columns(dtype: str, *names: str, channels_first: bool = False) -
         "sound": random.standard_normal((6, 40)).round(2),
         "review": WORDS,
         "age": np.array([1.0, np.nan, 0.25, 3.0, np.nan, -1.0]),
-        "income": np.array([np.nan, 2.0, 0.25, np.nan, 1.0, 0.0]),
+        "income": np.array([np.nan, 2.1, 0.25, np.nan, 1.0, 0.0]),
     }
     shapes: dict[str, tuple[int, ...] | None] = {
         "colour": None,

@@ -109,12 +109,14 @@ def test_the_loss_of_an_epoch_does_not_depend_on_its_batches(job: Any, blobs: di
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
 
 
-def test_ignored_rows_are_in_no_metric(job: Any, blobs: dict[str, Any]) -> None:
-    loss = {"type": "softmax_cross_entropy", "ignore_index": -1}
+@pytest.mark.parametrize("ignored", [-1, 1, 255])
+def test_ignored_rows_are_in_no_metric(ignored: int, job: Any, blobs: dict[str, Any]) -> None:
+    loss = {"type": "softmax_cross_entropy", "ignore_index": ignored}
     labels = np.array(blobs["y"])
     half = np.arange(50) < 25
-    some = epoch_losses(job, loss, 8, x=blobs["x"], y=np.where(half, labels, -1).tolist())
-    alone = epoch_losses(job, {"type": "softmax_cross_entropy"}, 8, x=blobs["x"][:25], y=labels[:25].tolist())
+    some = epoch_losses(job, loss, 8, x=blobs["x"], y=np.where(half, labels, ignored).tolist())
+    counted = half & (labels != ignored)
+    alone = epoch_losses(job, {"type": "softmax_cross_entropy"}, 8, x=np.array(blobs["x"])[counted].tolist(), y=labels[counted].tolist())
     assert some.metrics == alone.metrics
     assert some.loss == pytest.approx(alone.loss, rel=1e-6)
 
@@ -124,15 +126,27 @@ def test_nothing_but_ignored_rows_gives_zero(job: Any, blobs: dict[str, Any]) ->
     assert (report.loss, report.metrics) == (0, {"accuracy": 0})
 
 
-def test_another_negative_label_is_refused_before_training(job: Any, blobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("ignored", "other"), [(-7, -1), (255, 3)])
+def test_another_label_outside_the_classes_is_refused_before_training(ignored: int, other: int, job: Any, blobs: dict[str, Any]) -> None:
     with pytest.raises(InvalidData, match="labels from 0 to 2"):
-        epoch_losses(job, {"type": "softmax_cross_entropy", "ignore_index": -7}, 8, x=blobs["x"], y=[-7, -1] + [0] * 48)
+        epoch_losses(job, {"type": "softmax_cross_entropy", "ignore_index": ignored}, 8, x=blobs["x"], y=[ignored, other] + [0] * 48)
 
 
-@pytest.mark.parametrize(("loss", "pointer"), [({"class_weights": [1.0, 2.0]}, "/loss/class_weights"), ({"ignore_index": -5}, "/target")])
-def test_options_that_do_not_fit_the_data_are_refused(loss: dict[str, Any], pointer: str, job: Any, blobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("loss", "first", "pointer"),
+    [
+        ({"class_weights": [1.0, 2.0]}, -1, "/loss/class_weights"),
+        ({"ignore_index": -5}, -1, "/target"),
+        ({"ignore_index": 255}, -1, "/target"),
+        ({"ignore_index": 255}, 256, "/network/layers/0/units"),
+        ({"ignore_index": 255}, 254, "/network/layers/0/units"),
+    ],
+)
+def test_options_that_do_not_fit_the_data_are_refused(
+    loss: dict[str, Any], first: int, pointer: str, job: Any, blobs: dict[str, Any]
+) -> None:
     with pytest.raises(InvalidSpec) as refused:
-        epoch_losses(job, {"type": "softmax_cross_entropy", **loss}, 8, x=blobs["x"], y=[-1, *blobs["y"][1:]])
+        epoch_losses(job, {"type": "softmax_cross_entropy", **loss}, 8, x=blobs["x"], y=[first, *blobs["y"][1:]])
     assert pointer in [fault.pointer for fault in refused.value.faults]
 
 

@@ -8,6 +8,7 @@ import pytest
 from nncore.data import TrainingData
 from nncore.errors import InvalidData, InvalidSpec
 from nncore.predictor import Predictor
+from nncore.preprocess import preprocessing
 from nncore.spec import Limits, TrainingSpec, resolve
 from nncore.table import Column, Table
 from nncore.trainer import Trainer
@@ -110,6 +111,25 @@ def test_predictions_fill_gaps_as_training_did(steps: list[dict[str, Any]], dtyp
         assert predictor.predict(columns).outputs.tobytes() == trainer._evaluation._outputs.tobytes()
     alone = predictor.predict({"x0": [None], "x1": [None], "x2": [1.5]}).outputs
     assert np.isfinite(alone).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_number_beside_its_indicator_is_rounded_only_when_all_steps_are_done(dtype: str) -> None:
+    times = 1.7e9 + np.arange(20.0)  # float32 holds every 128th
+    times[3] = NAN
+    steps = [{"type": "missing_indicator"}, {"type": "impute"}, {"type": "standardize"}]
+    _, data, _ = prepared(times, *steps, dtype=dtype)
+    _, alone, _ = prepared(times, *steps[1:], dtype=dtype)
+    np.testing.assert_array_equal(data.inputs[:, :1], alone.inputs)
+    assert len(np.unique(data.inputs[:, 0])) == 20
+
+
+def test_a_fitted_indicator_that_says_no_dtype_rounds_to_float32_as_it_did() -> None:
+    number = np.array([0.1, NAN])
+    for said, expected in (({}, np.float32(0.1)), ({"dtype": "float64"}, 0.1)):
+        kept = preprocessing([{"type": "missing_indicator", **said, "columns": {"x": {}}}], ["x"], [()])
+        made = kept.prepared([Column("x", number)])(slice(None))
+        np.testing.assert_array_equal(made, [[expected, 0], [NAN, 1]])
 
 
 def test_a_prediction_may_miss_only_what_was_imputed() -> None:

@@ -349,6 +349,21 @@ def test_a_network_beyond_all_limits_is_refused_at_once_and_takes_no_memory(unit
     assert peak < 20e6
 
 
+@pytest.mark.parametrize("units", [40_000_000, 2**39])
+@pytest.mark.parametrize("loss", [{}, {"ignore_index": -1}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}])
+@pytest.mark.parametrize("kind", ["softmax_cross_entropy", "negative_log_likelihood"])
+def test_what_a_loss_keeps_for_every_class_takes_no_memory_before_the_limits_are_looked_at(units, loss, kind):
+    if kind == "negative_log_likelihood" and "label_smoothing" in loss:
+        return
+    last = dense(units, activation="linear" if kind == "softmax_cross_entropy" else "log_softmax")
+    tracemalloc.start()
+    faults = refused(network=[last], loss={"type": kind, **loss})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "at most 100,000,000 parameters" in faults["/network"]
+    assert peak < 2e6
+
+
 def test_the_largest_allowed_network_is_not_refused():
     assert resolved(network=[10, 1], limits=Limits(max_parameters=41)).sizes.parameters == 41
 
