@@ -320,7 +320,7 @@ def _counted(rows: np.ndarray, target: Column, artifact: Artifact, loss: LossSpe
         names = artifact.classes or ()
         called = names[ignored] if 0 <= ignored < len(names) else None
         ignored = target.categories.index(called) if called in target.categories else None
-    found = rows[target.values[rows].reshape(len(rows), -1)[:, 0] != ignored]
+    found: np.ndarray = rows[target.values[rows].reshape(len(rows), -1)[:, 0] != ignored]
     if len(found) == 0:
         message = f"every label in {short(target.name)} is {ignored}, which the loss of training ignores; name another dataset"
         raise InvalidData(Fault("/dataset", "no_row_counts", message, "a label that is not ignored", str(ignored)))

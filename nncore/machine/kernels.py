@@ -116,8 +116,10 @@ def view(flat: Array, at: int, *shape: int) -> Any:
 
 @overload(view)
 def _view(flat: Any, at: Any, *shape: Any) -> Any:
+    borrowed: Any = _borrowed  # called without its first argument, which numba gives
+
     def borrow(flat: Any, at: Any, *shape: Any) -> Any:
-        return _borrowed(flat, at, shape)
+        return borrowed(flat, at, shape)
 
     return borrow
 
@@ -130,10 +132,9 @@ def _borrowed(typing: Any, flat: Any, at: Any, shape: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tools: Any = arrayobj
+        unpacked: Any = unpack_tuple
         whole, index = tools.make_array(flat)(context, builder, arguments[0]), numbers.intp
-        lengths = [
-            context.cast(builder, value, kind, index) for value, kind in zip(unpack_tuple(builder, arguments[2]), shape, strict=True)
-        ]
+        lengths = [context.cast(builder, value, kind, index) for value, kind in zip(unpacked(builder, arguments[2]), shape, strict=True)]
         itemsize = context.get_constant(index, context.get_abi_sizeof(context.get_data_type(flat.dtype)))
         strides = [itemsize]
         for length in reversed(lengths[1:]):

@@ -68,7 +68,7 @@ def _profile(column: Column) -> dict[str, Any]:
     sample = _present(flat[::every])
     with np.errstate(over="ignore", invalid="ignore"):  # between two numbers that are further apart than any is large
         quantiles = np.quantile(sample, QUANTILES)
-    distinct, times = np.unique(sample, return_counts=True)
+    found, times = np.unique(sample, return_counts=True)
     numbers = {
         "minimum": lowest,
         "maximum": highest,
@@ -79,10 +79,10 @@ def _profile(column: Column) -> dict[str, Any]:
         "sampled": every > 1,
     }
     values = None
-    if not column.item_shape and distinct.size <= SHOWN_VALUES and every == 1 and bool((np.rint(distinct) == distinct).all()):
+    if not column.item_shape and found.size <= SHOWN_VALUES and every == 1 and bool((np.rint(found) == found).all()):
         order = np.argsort(-times, kind="stable")
-        values = [{"value": int(distinct[at]), "count": int(times[at])} for at in order]
-    return {**described, "missing": int(flat.size - given), "distinct": int(distinct.size), "numbers": numbers, "values": values}
+        values = [{"value": int(found[at]), "count": int(times[at])} for at in order]
+    return {**described, "missing": int(flat.size - given), "distinct": int(found.size), "numbers": numbers, "values": values}
 
 
 def _present(piece: np.ndarray) -> np.ndarray:

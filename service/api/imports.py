@@ -68,7 +68,7 @@ def sent_file(here: Context) -> Iterator[Sent]:
     request.max_content_length = here.settings.max_upload_bytes
     faults = [
         Fault(f"/{part[:60]}", "unknown_part", f"there is no part {part[:60]!r} here; expected file, definition and description")
-        for part in {*request.files, *request.form} - PARTS
+        for part in {str(name or "") for name in (*request.files, *request.form)} - PARTS  # a part may have no name
     ]
     if len(request.files.getlist("file")) != 1:
         message = "expected one part `file` that holds the network, with a file name"

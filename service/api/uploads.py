@@ -171,8 +171,8 @@ def _receive(file: IO[bytes]) -> str:
 def _file_of_form() -> Iterator[tuple[IO[bytes], str | None, str]]:
     """The part `file` of a form, what the form calls it, and the sha256 of both."""
     faults = [
-        Fault(f"/{part}", "unknown_part", f"there is no part {part[:60]!r} here; expected file and, if you like, name")
-        for part in {*request.files, *request.form} - {"file", "name"}
+        Fault(f"/{part[:60]}", "unknown_part", f"there is no part {part[:60]!r} here; expected file and, if you like, name")
+        for part in {str(name or "") for name in (*request.files, *request.form)} - {"file", "name"}  # a part may have no name
     ]
     if len(request.files.getlist("file")) != 1:
         faults.append(Fault("/file", "missing_file", "expected one part `file` that holds the table, with a file name", "one file"))

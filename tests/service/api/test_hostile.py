@@ -173,6 +173,15 @@ def test_a_form_that_is_cut_off_is_told_so(api: Caller, body: bytes) -> None:
     assert "Was it cut off?" in response.json["detail"]
 
 
+@pytest.mark.parametrize("path", ["/v1/datasets", "/v1/models/digits/versions"])
+def test_a_part_without_a_name_is_one_that_is_not_known(api: Caller, path: str) -> None:
+    assert api.post("/v1/models", json={"name": "digits"}).status_code == 201
+    part = b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n"
+    response = api.post(path, data=part, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert response.status_code == 422
+    assert {error["code"] for error in response.json["errors"]} == {"unknown_part", "missing_file"}
+
+
 def test_a_form_that_names_the_dataset_twice_is_refused(api: Caller) -> None:
     response = api.post("/v1/datasets", data={"name": ["one", "two"], "file": (io.BytesIO(b"a\n1\n"), "a.csv")})
     assert response.json["detail"] == "expected one part `name`, got 2"
