@@ -260,7 +260,8 @@ class Trainer:
         return self._shuffle.permutation(self._training_rows) if self.spec.shuffle else self._training_rows
 
     def _end_epoch(self) -> Report:
-        """Judge the epoch, keep the parameters if they are the best, and make ready for the next."""
+        """Judge the epoch, keep the parameters if they are the best, and make ready for the next. All that is on the clock, too."""
+        started = time.perf_counter()
         loss, validation_loss = self._loss(), self._evaluation.validation_loss
         if validation_loss is not None and not isfinite(validation_loss):
             self._evaluation.restart()
@@ -276,13 +277,15 @@ class Trainer:
         least = self.spec.early_stopping.min_delta if self.spec.early_stopping else 0.0
         if self._improved is None or self._is_better(judged, self._improved[1], by=least):
             self._improved = self._epoch, judged
+        if is_best:
+            self._best_parameters[:] = self._machine.learned
+            if self._averaging:
+                self._best_parameters[: self._machine.averages.size] = self._machine.averages
+        self._seconds += time.perf_counter() - started
         told = (metrics, is_best, self._seconds, rate, tables, recent_loss, self._diagnosed)
         report = self._last = Report(self.step, self._epoch, True, loss, validation_loss, *told)
         if is_best:
             self._best = report
-            self._best_parameters[:] = self._machine.learned
-            if self._averaging:
-                self._best_parameters[: self._machine.averages.size] = self._machine.averages
         return report
 
     def _is_better(self, loss: float, known: float, by: float = 0.0) -> bool:

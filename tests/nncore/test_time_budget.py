@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nncore import checkpoint
+from nncore.epoch_evaluation import EpochEvaluation
 from nncore.spec import TrainingSpec
 from nncore.trainer import Trainer
 
@@ -28,6 +29,18 @@ def test_training_ends_soon_after_its_seconds(job: Any, blobs: Any) -> None:
     assert reports[-1].seconds >= 0.3
     assert 0 < trainer.epoch < 1_000_000
     assert list(trainer.run()) == []
+
+
+def test_what_an_epoch_is_judged_by_is_on_the_clock(job: Any, blobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(self: EpochEvaluation) -> dict[str, float]:
+        time.sleep(0.02)
+        return {}
+
+    monkeypatch.setattr(EpochEvaluation, "metrics", slow)
+    trainer = endless(job, blobs, batch_size=50, max_seconds=0.2)
+    reports = list(trainer.run())
+    assert 0 < trainer.epoch <= 10  # of 20 ms and a little more
+    assert reports[0].seconds > 0.02
 
 
 def test_a_resumed_run_gets_no_more_than_was_left(job: Any, blobs: Any) -> None:
