@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from nncore.machine.exponential import exponential, tangent
+from nncore.machine.exponential import exponential, log_probability, tangent
 from nncore.machine.kernels import Array, jit, view
 
 ElementwiseName = Literal[
@@ -90,9 +90,9 @@ def activate(code: int, y: Array) -> None:
                 top = max(top, z[j])
             for j in range(units):
                 total += exponential(z[j] - top)
-            shift = top + np.log(total)
+            log_total = np.log(total)
             for j in range(units):
-                z[j] -= shift
+                z[j] = log_probability(z[j], top, log_total)
     elif code == STEP:
         for i in range(flat.size):
             flat[i] = one if flat[i] > zero else zero

@@ -9,9 +9,8 @@ from typing import Any
 import orjson
 
 from nncore.errors import InvalidFile
-from nncore.explanation import Parts, Sample, explanation, of_rows
+from nncore.explanation import Parts, Sample, explanation, kernels_needed, of_rows
 from nncore.formats import safetensors
-from nncore.machine.program import Program
 from nncore.predictor import Predictor
 from nncore.table import Table
 from service.kinds import ExplanationSpec
@@ -71,8 +70,10 @@ class Explaining(Work):
 def begin(claim: Claim, table: Table, compile: Compile, network: Callable[[], bytes]) -> Explaining:
     """An answer at its beginning. Raises InvalidData where the network cannot read the table, InvalidFile where it is damaged."""
     spec, artifact = ExplanationSpec.model_validate(claim.spec), safetensors.read(network())
-    compile(artifact.dtype, Program(artifact.network, artifact.input_shape).kernels())
-    predictor, asked = Predictor(artifact), spec.explain
+    asked = spec.explain
+    for dtype, kernels in kernels_needed(asked, artifact, spec.loss).items():
+        compile(dtype, kernels)
+    predictor = Predictor(artifact)
     most = of_rows(asked)
     sample = None if most is None else Sample.of(predictor, table, spec.judged_rows(table), most, spec.loss)
     return Explaining(explanation(asked, predictor, spec.loss, sample), spec.said())

@@ -5,6 +5,7 @@ with, and the same question always gets the same answer.
 """
 
 from nncore.explanation.asked import Explain, ExplainSpec, of_rows
+from nncore.explanation.needed import kernels_needed
 from nncore.explanation.parts import Parts, Sample, explanation
 
-__all__ = ["Explain", "ExplainSpec", "Parts", "Sample", "explanation", "of_rows"]
+__all__ = ["Explain", "ExplainSpec", "Parts", "Sample", "explanation", "kernels_needed", "of_rows"]

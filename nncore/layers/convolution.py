@@ -21,6 +21,7 @@ from pydantic import Field
 from nncore.activations import ACTIVATION_CODES, ElementwiseName, activate, activate_backward
 from nncore.definition import shown
 from nncore.errors import Fault, InvalidSpec
+from nncore.faults import counted
 from nncore.initialisers import BiasInitialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
 from nncore.layers.columns import gather_columns, turn, turn_back
@@ -73,11 +74,13 @@ class Convolution(Layer):
     def _axes(self, input_shape: Shape) -> list[Axis]:
         name = f"conv{self.dimensions}d"
         axes = axes_of(name, input_shape, [self.dimensions], self.kernel_size, self.stride, self.padding, self.dilation)
-        for what, count in (("channels come in", input_shape[0]), ("filters are wanted", self.filters)):
+        channels = f"{counted(input_shape[0], 'channel')} come{'s' if input_shape[0] == 1 else ''} in"
+        filters = f"{counted(self.filters, 'filter')} {'is' if self.filters == 1 else 'are'} wanted"
+        for what, count in ((channels, input_shape[0]), (filters, self.filters)):
             if count % self.groups:
                 message = (
                     f"a {name} layer of {self.groups:,} groups takes as many channels and filters, or a multiple, "
-                    f"but {count:,} {what}; choose groups that divide both"
+                    f"but {what}; choose groups that divide both"
                 )
                 raise InvalidSpec(Fault("/groups", "groups_do_not_divide", message, f"a divisor of {count:,}", f"{self.groups:,}"))
         return axes

@@ -22,9 +22,9 @@ from pydantic import Field
 
 from nncore.definition import shown
 from nncore.losses.of_classes import LossOfClasses
-from nncore.machine.exponential import exponential
+from nncore.machine.exponential import exponential, log_probability
 from nncore.machine.kernels import COUNT, ROWS, Array, Op, kernel, view
-from nncore.machine.plan import Plan, Value
+from nncore.machine.plan import NOWHERE, Plan, Value
 
 
 class SoftmaxCrossEntropy(LossOfClasses):
@@ -37,14 +37,15 @@ class SoftmaxCrossEntropy(LossOfClasses):
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="Part of the target that is spread over all classes.")] = 0.0
 
     def lower(self, plan: Plan, outputs: Value) -> None:
-        exponentials = outputs.gradient if plan.gradients else plan.workspace(outputs.size)
+        trains = outputs.gradient != NOWHERE  # not even in a training plan, where the outputs are the inputs
+        exponentials = outputs.gradient if trains else plan.workspace(outputs.size)
         places = (outputs.at, exponentials, plan.row_losses(), plan.labels())
         if self.class_weights is None and not self.label_smoothing and self.ignore_index is None:
-            plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(plan.gradients)))
+            plan.forward.append((softmax_cross_entropy, *places, outputs.size, int(trains)))
         else:
             weights, ignored = self._weights(plan, outputs)
             shares = plan.constant(1 - self.label_smoothing, self.label_smoothing / outputs.size)
-            plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(plan.gradients), weights, shares, ignored))
+            plan.forward.append((weighted_softmax_cross_entropy, *places, outputs.size, int(trains), weights, shares, ignored))
 
 
 @kernel
@@ -63,7 +64,7 @@ def softmax_cross_entropy(op: Op, arena: Array, integers: Array) -> None:
         for j in range(classes):
             e[j] = exponential(z[j] - top)
             total += e[j]
-        losses[row] = np.log(total) + top - z[label]
+        losses[row] = -log_probability(z[label], top, np.log(total))
         if training:
             scale = share / total
             for j in range(classes):
@@ -103,8 +104,8 @@ def weighted_softmax_cross_entropy(op: Op, arena: Array, integers: Array) -> Non
             log_total, own_weight = np.log(total), own * weights[label]
             if spread > zero:
                 for j in range(classes):
-                    surprise += weights[j] * (log_total + (top - z[j]))
-            losses[row] = own_weight * (log_total + (top - z[label])) + spread * surprise
+                    surprise -= weights[j] * log_probability(z[j], top, log_total)
+            losses[row] = spread * surprise - own_weight * log_probability(z[label], top, log_total)
             if training:
                 scale = share * (own_weight + spread * weight_sum) / total
                 for j in range(classes):

@@ -61,13 +61,22 @@ def warm(
     started, total = time.perf_counter(), len(wanted) + 1
     tell = progress or (lambda done, total: None)
     tell(0, total)
-    parts: list[Callable[[np.dtype[Any]], object]] = [loops, *(kernel.address for kernel in wanted)]
+    parts: list[Callable[[np.dtype[Any]], object]] = [_every_loop if everything else loops, *(kernel.address for kernel in wanted)]
     for done, part in enumerate(reversed(parts) if backwards else parts, start=1):
         part(np.dtype(dtype))
         tell(done, total)
     if everything:
         _mark(dtype).touch()
     return time.perf_counter() - started
+
+
+def _every_loop(dtype: np.dtype[Any]) -> None:
+    """Those of machines, and that of nncore.minimize, which knows float64 only."""
+    from nncore.minimize.update import row_loop
+
+    loops(dtype)
+    if dtype == np.float64:
+        row_loop()
 
 
 def compiled(dtype: str = "float32") -> bool:

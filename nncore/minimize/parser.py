@@ -130,7 +130,7 @@ class _Parser:
                 raise refusal(self.text, token.at, f"the name {token.found}", allowed, code="invalid_name")
             self.variables.setdefault(name, token.at)
             if len(self.variables) > MAX_VARIABLES:
-                raise self._too_large(token.at, f"more than {MAX_VARIABLES} variables", f"at most {MAX_VARIABLES}")
+                raise self._too_large(token.at, f"more than {MAX_VARIABLES}", f"at most {MAX_VARIABLES} variables")
             self._add(Variable(name), token.at)
         self.wants_operand = False
 
@@ -208,7 +208,7 @@ class _Parser:
 
     def _add(self, node: Node, at: int) -> None:
         if len(self.nodes) == MAX_NODES:
-            raise self._too_large(at, f"more than {MAX_NODES:,} numbers, variables and operations", f"at most {MAX_NODES:,}")
+            raise self._too_large(at, f"more than {MAX_NODES:,}", f"at most {MAX_NODES:,} numbers, variables and operations")
         self.nodes.append(node)
 
     def _too_large(self, at: int, found: str, expected: str) -> InvalidSpec:

@@ -19,7 +19,8 @@ from nncore.explain import (
     maximal_input,
     permutation_importance,
 )
-from nncore.explanation import Explain, Parts, Sample, explanation, of_rows
+from nncore.explanation import Explain, Parts, Sample, explanation, kernels_needed, of_rows
+from nncore.machine.kernels import Kernel
 from nncore.predictor import Predictor
 from nncore.table import Table
 from nncore.table.json import read_columns
@@ -215,3 +216,35 @@ def test_an_ignored_label_of_a_column_of_text_is_the_class_of_that_number(job: A
     predictor, other = Predictor(trainer.artifact()), {"x": [1.0, 2.0, 3.0, 4.0], "y": [*"cbbc"]}
     sample = Sample.of(predictor, read_columns(other), np.arange(4), 10, trainer.spec.loss)
     assert sample.columns[0].values.ravel().tolist() == [1.0, 4.0]
+
+
+EVERY_QUESTION: list[dict[str, Any]] = [
+    *QUESTIONS,
+    {"type": "loss_plane", "points": 3},
+    {"type": "input_gradients", "inputs": INPUTS},
+    {"type": "layer_activations", "inputs": INPUTS},
+    {"type": "maximal_input", "layer": 0, "units": [0], "steps": 1},
+]
+
+
+@pytest.mark.parametrize("asked", EVERY_QUESTION, ids=lambda asked: asked["type"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_answer_runs_no_kernel_but_those_that_are_known_to_be_needed(
+    asked: dict[str, Any], dtype: str, job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {name: COLUMNS[name] for name in ("size", "weight", "kind")}
+    trainer = Trainer(*job(columns, target="kind", network=[*LAYERS, {"type": "dense", "units": 2}], epochs=1, seed=1, dtype=dtype))
+    predictor, spec, loss = Predictor(trainer.artifact()), Explain.model_validate(asked).root, trainer.spec.loss
+    needed = {(kernel, dtype) for dtype, kernels in kernels_needed(spec, trainer.artifact(), loss).items() for kernel in kernels}
+    loaded, address = set(), Kernel.address
+
+    def noted(self: Kernel, dtype: np.dtype[Any]) -> int:
+        loaded.add((self, dtype.name))
+        return address(self, dtype)
+
+    monkeypatch.setattr(Kernel, "address", noted)
+    most = of_rows(spec)
+    sample = None if most is None else Sample.of(predictor, read_columns(columns), np.arange(60), most, loss)
+    parts = explanation(spec, predictor, loss, sample)
+    parts.whole([parts.part(number) for number in range(parts.count)])
+    assert loaded <= needed

@@ -109,6 +109,8 @@ def test_shapes_are_those_of_torch(fields: dict[str, Any], shape: tuple[int, ...
         ({"type": "conv2d", "kernel_size": 5}, (1, 4, 9), "/kernel_size", "reaches over 5 numbers does not fit into axis 1"),
         ({"type": "conv2d", "groups": 3}, (3, 9, 9), "/groups", "4 filters are wanted"),
         ({"type": "conv2d", "groups": 2}, (3, 9, 9), "/groups", "3 channels come in"),
+        ({"type": "conv2d", "groups": 2}, (1, 9, 9), "/groups", "but 1 channel comes in; choose"),
+        ({"type": "conv2d", "groups": 2, "filters": 1}, (2, 9, 9), "/groups", "but 1 filter is wanted; choose"),
         ({"type": "conv2d", "padding": [1, 1, 1]}, (1, 9, 9), "/padding", "has 3 numbers"),
         ({"type": "conv1d", "stride": [1, 1]}, (1, 9), "/stride", "2 numbers"),
     ],

@@ -52,6 +52,31 @@ def test_large_logits_do_not_overflow(dtype: str, large: float, one_step: Any) -
     assert wrong == pytest.approx(1000)
 
 
+@pytest.mark.parametrize("large", [1e3, 1e5, 1e7])
+@pytest.mark.parametrize(
+    ("activation", "loss"),
+    [
+        ("linear", {"type": "softmax_cross_entropy"}),
+        ("linear", {"type": "softmax_cross_entropy", "class_weights": [1.0, 1.0]}),
+        ("linear", {"type": "softmax_cross_entropy", "label_smoothing": 0.5}),
+        ("log_softmax", {"type": "negative_log_likelihood"}),
+    ],
+)
+def test_beside_large_logits_float32_keeps_the_digits_of_the_loss(
+    activation: str, loss: dict[str, Any], large: float, one_step: Any
+) -> None:
+    step = one_step([{"type": "activation", "activation": activation}], loss, input_shape=(2,), rows=2, dtype="float32")
+    step.inputs[:] = [[large, large], [large, large + large * 2**-20]]
+    step.labels[:] = [0, 0]
+    logits, smoothing = step.inputs.astype(float), loss.get("label_smoothing", 0.0)
+    surprise = (
+        np.log(np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) + logits.max(axis=1, keepdims=True) - logits
+    )
+    expected = ((1 - smoothing) * surprise[:, 0] + smoothing * surprise.mean(axis=1)).mean()
+    assert step.evaluated()[0] == pytest.approx(expected, rel=3e-7)
+    assert step.loss() == pytest.approx(expected, rel=3e-7)
+
+
 @pytest.mark.parametrize("loss", ["mean_squared_error", "mean_absolute_error", "huber", "binary_cross_entropy", "softmax_cross_entropy"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_nan_is_never_hidden(loss: str, dtype: str, one_step: Any) -> None:

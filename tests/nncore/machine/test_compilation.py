@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 
 from nncore.layers import LayerSpec
 from nncore.losses import MeanSquaredError, NegativeLogLikelihood, SoftmaxCrossEntropy
-from nncore.machine import compiled, warm
+from nncore.machine import compilation, compiled, warm
 from nncore.machine.compilation import known_kernels
 from nncore.machine.kernels import INTERPRETED, Kernel
 from nncore.machine.program import Program
+from nncore.minimize.update import row_loop
 from nncore.network import NetworkSpec
 from nncore.optimizers import OptimizerSpec
 
@@ -46,6 +47,16 @@ def test_warming_tells_its_progress_and_is_remembered() -> None:
     assert seconds >= 0
     assert compiled("float32")
     assert warm("float32") < 1  # nothing is left to do
+
+
+def test_minimize_is_ready_too_where_everything_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "known_kernels", list)
+    monkeypatch.setattr(compilation, "_mark", lambda dtype: tmp_path / dtype)
+    row_loop.cache_clear()
+    warm("float32")
+    assert row_loop.cache_info().currsize == 0
+    warm("float64")
+    assert row_loop.cache_info().currsize == 1
 
 
 def test_what_a_plan_takes_beside_its_layers_is_compiled_ahead_too() -> None:

@@ -133,7 +133,7 @@ HOSTILE = {
     "minuses": ("-" * 9_000 + "x", "column 101", "100 levels"),
     "powers": ("x**" * 3_000 + "x", "column 302", "100 levels"),
     "calls": ("sin(" * 1_500 + "x" + ")" * 1_500, "column 401", "100 levels"),
-    "operations": ("x" + "+x" * 4_000, "column 1,000", "at most 1,000"),
+    "operations": ("x" + "+x" * 4_000, "column 1,000", "at most 1,000 numbers, variables and operations, got more than 1,000"),
     "arguments": ("max(x" + ",x" * 4_000 + ")", "column 2,005", "1,000"),
     "variables": ("+".join(f"x{number}" for number in range(101)), "column 391", "100"),
 }
