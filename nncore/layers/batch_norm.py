@@ -27,7 +27,7 @@ from nncore.errors import Fault, InvalidSpec
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
 from nncore.layers.layer_norm import Epsilon, affine_places
-from nncore.machine.kernels import FIRST_ROW, ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import FIRST_ROW, ROWS, ROWS_AT_ONCE, Array, Op, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
@@ -91,28 +91,40 @@ def batch_norm_forward(op: Op, arena: Array, integers: Array) -> None:
     x_at, weight_at, bias_at, y_at, kept_at, channels, area, epsilon_at = op[:8]
     rows, kind, affine = integers[ROWS], arena.dtype.type, weight_at >= 0
     zero, one, epsilon, share = kind(0), kind(1), arena[epsilon_at], kind(1) / kind(rows * area)
-    x, y, kept = view(arena, x_at, rows, channels, area), view(arena, y_at, rows, channels, area), view(arena, kept_at, 3, channels)
+    x, y, kept = view(arena, x_at, rows, channels, area), view(arena, y_at, rows, channels, area), view(arena, kept_at, 4, channels)
     weight, bias = view(arena, weight_at if affine else kept_at, channels), view(arena, bias_at if affine else kept_at, channels)
-    mean, variance, inverse = kept[0], kept[1], kept[2]
-    kept[:2] = zero
+    mean, variance, inverse, part = kept[0], kept[1], kept[2], kept[3]
+    kept[:] = zero
     if area == 1:
         wide = view(arena, x_at, rows, channels)
         for row in range(rows):
             for j in range(channels):
-                mean[j] += wide[row, j]
+                part[j] += wide[row, j]
+            if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
+                for j in range(channels):
+                    mean[j] += part[j]
+                part[:] = zero
         for j in range(channels):
             mean[j] *= share
         for row in range(rows):
             for j in range(channels):
                 apart = wide[row, j] - mean[j]
-                variance[j] += apart * apart
+                part[j] += apart * apart
+            if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
+                for j in range(channels):
+                    variance[j] += part[j]
+                part[:] = zero
     else:
         for row in range(rows):
             for channel in range(channels):
                 numbers, total = x[row, channel], zero
                 for j in range(area):
                     total += numbers[j]
-                mean[channel] += total
+                part[channel] += total
+            if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
+                for channel in range(channels):
+                    mean[channel] += part[channel]
+                part[:] = zero
         for channel in range(channels):
             mean[channel] *= share
         for row in range(rows):
@@ -121,7 +133,11 @@ def batch_norm_forward(op: Op, arena: Array, integers: Array) -> None:
                 for j in range(area):
                     apart = numbers[j] - middle
                     squares += apart * apart
-                variance[channel] += squares
+                part[channel] += squares
+            if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
+                for channel in range(channels):
+                    variance[channel] += part[channel]
+                part[:] = zero
     for j in range(channels):
         variance[j] *= share
         inverse[j] = one / np.sqrt(variance[j] + epsilon) if np.isfinite(variance[j]) else kind(np.nan)

@@ -22,7 +22,7 @@ from nncore.faults import counted
 from nncore.initialisers import BiasInitialiser, Initialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
 from nncore.layers.layer import Layer, Shape
-from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import ROWS, ROWS_AT_ONCE, Array, Op, kernel, view
 from nncore.machine.plan import NOWHERE, Parameter, Plan, Value
 from nncore.machine.products import product_with_transposed, transposed_product
 
@@ -199,17 +199,21 @@ def dense_forward(op: Op, arena: Array, integers: Array) -> None:
 
 @kernel
 def dense_backward(op: Op, arena: Array, integers: Array) -> None:
-    """Overwrites the gradient of y with that of the pre-activations; then dW, db and (where wanted) dx."""
+    """Turns the gradient of y into that of the pre-activations; then dW, (where wanted) dx, and db, for which it is used up."""
     x_at, dx_at, weight_at, dweight_at, dbias_at, y_at, dy_at, inputs, units, code = op[:10]
     rows = integers[ROWS]
     delta = view(arena, dy_at, rows, units)
     activate_backward(code, view(arena, y_at, rows, units), delta)
-    if dbias_at >= 0:
-        dbias = view(arena, dbias_at, units)
-        dbias[:] = 0
-        for row in range(rows):
-            for j in range(units):
-                dbias[j] += delta[row, j]
     transposed_product(delta, view(arena, x_at, rows, inputs), view(arena, dweight_at, units, inputs))
     if dx_at >= 0:
         np.dot(delta, view(arena, weight_at, units, inputs), view(arena, dx_at, rows, inputs))
+    if dbias_at >= 0:
+        dbias = view(arena, dbias_at, units)
+        dbias[:] = 0
+        for first in range(0, rows, ROWS_AT_ONCE):
+            total = delta[first]
+            for row in range(first + 1, min(first + ROWS_AT_ONCE, rows)):
+                for j in range(units):
+                    total[j] += delta[row, j]
+            for j in range(units):
+                dbias[j] += total[j]

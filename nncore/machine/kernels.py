@@ -36,6 +36,9 @@ RATE, ROOT_SCALE, DECAY, SCALARS = 0, 1, 2, 16  # the first numbers of the arena
 COUNT = SCALARS - 1  # what the mean loss of the batch is divided by: its rows, unless the loss says otherwise
 STEP, SEED, ROWS, VERDICT, FIRST_ROW, HEADER = 0, 1, 2, 3, 4, 8  # the first numbers of `integers`; FIRST_ROW: of the batch, in its step
 
+ROWS_AT_ONCE = 1024
+"""Sums over the rows of a batch are made of sums of so many: one after the other, a million rows lose the third digit in float32."""
+
 # Without nnan and ninf: with them the compiler may take every number for finite, and isfinite finds nothing.
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 

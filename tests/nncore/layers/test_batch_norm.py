@@ -215,3 +215,14 @@ def test_what_does_not_fit_is_refused_where_it_stands(fields: dict[str, Any], sh
     with pytest.raises(InvalidSpec) as refused:
         BatchNorm(**fields).output_shape(shape)
     assert [fault.pointer for fault in refused.value.faults] == [pointer]
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 2)])
+def test_the_statistics_of_a_million_rows_keep_their_digits_in_float32(shape: tuple[int, ...], one_step: Any) -> None:
+    layers = [{"type": "batch_norm", "momentum": 1.0}, {"type": "flatten"}, {"type": "dense", "units": 1}]
+    step = one_step(layers, "mean_squared_error", input_shape=shape, rows=1_000_000, dtype="float32")
+    step.inputs[:] = 0.1 + 1e-3 * step.inputs
+    step.loss()
+    mean, variance = step.machine.learned[-2:]
+    assert mean == pytest.approx(step.inputs.mean(dtype=float), rel=1e-6)
+    assert variance == pytest.approx(step.inputs.var(dtype=float), rel=1e-4)

@@ -113,3 +113,12 @@ def test_the_step_activation_cannot_be_trained() -> None:
     assert reason is not None
     assert "slope" in reason
     assert Dense(units=1, activation="relu").untrainable() is None
+
+
+def test_the_gradient_of_a_bias_over_a_million_rows_keeps_its_digits_in_float32(one_step):
+    """One after the other they lost the third: each is then added to a sum of a million times its size."""
+    step = one_step([{"type": "dense", "units": 1}], "mean_squared_error", input_shape=(1,), rows=1_000_000, dtype="float32")
+    step.inputs[:], step.targets[:] = 0.1, 0.3
+    weight, bias = step.parameters.astype(float)
+    slope = 2 * (weight * np.float32(0.1) + bias - np.float32(0.3))
+    assert step.gradient()[1] == pytest.approx(slope, rel=5e-5)
