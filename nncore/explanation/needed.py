@@ -15,7 +15,7 @@ from nncore.machine.program import Program
 def kernels_needed(asked: questions.ExplainSpec, artifact: Artifact, loss: LossSpec) -> dict[str, list[Kernel]]:
     """By dtype: those of the network, with its loss where that is asked for, and backwards where slopes are."""
     network, shape = artifact.network, artifact.input_shape
-    needed = {artifact.dtype: Program(network, shape).kernels()}
+    needed: dict[str, list[Kernel]] = {artifact.dtype: Program(network, shape).kernels()}
     match asked:
         case questions.GradientCheck():
             program, dtype = Program(network, shape, loss=loss, gradients="in training"), "float64"
