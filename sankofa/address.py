@@ -103,7 +103,10 @@ def _sendable(key: str, source: str) -> str:
 
 def is_url(text: str) -> bool:
     """Whether it is the address of a service, as far as that can be seen."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that hold no address
+        return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 

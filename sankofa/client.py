@@ -229,6 +229,7 @@ class Client:
         kind: str | Sequence[str] | None = None,
         name: str | None = None,
         dataset: str | None = None,
+        cross_validation: str | None = None,
         tags: Mapping[str, Any] | None = None,
         tagged: Sequence[str] = (),
         created_after: datetime | str | None = None,
@@ -242,7 +243,8 @@ class Client:
         wanted = [f"{tag}={value if isinstance(value, str) else json.dumps(value)}" for tag, value in (tags or {}).items()]
         made = {"created_after": _moment(created_after), "created_before": _moment(created_before)}
         tag = [*wanted, *tagged] or None
-        found = self._connection.pages("/v1/jobs", state=state, kind=kind, name=name, dataset=dataset, tag=tag, **made)
+        of = {"state": state, "kind": kind, "name": name, "dataset": dataset, "cross_validation": cross_validation}
+        found = self._connection.pages("/v1/jobs", **of, tag=tag, **made)
         return (Job(self._connection, document) for document in found)
 
     def compare(
@@ -263,6 +265,7 @@ class Client:
         kind: Sequence[str] = (),
         name: str | None = None,
         dataset: str | None = None,
+        cross_validation: str | None = None,
         tags: Mapping[str, Any] | None = None,
         tagged: Sequence[str] = (),
         created_after: datetime | str | None = None,
@@ -273,7 +276,12 @@ class Client:
         The conditions are those of `jobs`; there must be one.
         """
         told: dict[str, Any] = {"state": list(state), "kind": list(kind), "name": name, "dataset": dataset, "tags": dict(tags or {})}
-        told |= {"tagged": list(tagged), "created_after": _moment(created_after), "created_before": _moment(created_before)}
+        told |= {
+            "cross_validation": cross_validation,
+            "tagged": list(tagged),
+            "created_after": _moment(created_after),
+            "created_before": _moment(created_before),
+        }
         body = {"action": action, **{key: value for key, value in told.items() if value}}
         changed: list[str] = []
         while True:

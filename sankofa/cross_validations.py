@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sankofa.connection import Connection
-from sankofa.display import Bar, terminal_console
 from sankofa.errors import WaitTimeout
 from sankofa.jobs import LEAST_POLL_SECONDS, POLL_SECONDS, Job
 
@@ -97,6 +96,8 @@ class CrossValidation:
 
     def watch(self, timeout_seconds: float | None = None) -> CrossValidation:
         """`wait` in front of a person: a bar over all folds in a terminal, else lines on stderr. Interrupted, the folds go on."""
+        from sankofa.display import Bar, terminal_console  # what draws is loaded when something is drawn
+
         with Bar(terminal_console(), "folds") as bar:
             seen: dict[str, int] = {}
 

@@ -46,7 +46,8 @@ def cross_validate(
     """Train what SPEC describes once for each of several folds, wait, and show mean and deviation.
 
     SPEC is what `train` takes, without what else divides the rows (validation, fold, split_column); - reads stdin. Or it is the id of a
-    cross-validation (cv_...), which is waited for and shown. Ctrl-C ends the waiting, not the folds. The deviation is that of the sample.
+    cross-validation (cv_...), which is waited for and shown. Ctrl-C ends the waiting, not the folds:
+    `sankofa cancel --cross-validation ID` ends those. The deviation is that of the sample.
 
     \b
     Exit codes: 0 every fold succeeded; else that of the first that did not:
@@ -55,11 +56,15 @@ def cross_validate(
     With --json: the cross-validation at its end, as GET /v1/cross_validations/{id} tells it.
     """
     if spec.startswith("cv_") and not Path(spec).exists():
+        given = {"--data": data, "--target": target, "--folds": folds, "--set": settings, "--name": name, "--seed": seed}
+        if told := [option for option, value in given.items() if value not in (None, ())]:
+            raise click.UsageError(f"{spec} is there already and does not change: leave {', '.join(told)} out")
         found = client.cross_validation(spec)
     else:
         document = changed(read_spec(spec), settings)
-        given = {"target": target, "folds": folds, "name": name, "seed": seed}
-        document |= {key: value for key, value in given.items() if value is not None}
+        document |= {
+            key: value for key, value in (("target", target), ("folds", folds), ("name", name), ("seed", seed)) if value is not None
+        }
         if data is not None:
             document["dataset"] = dataset_of(client, data, missing=missing)
         if "dataset" not in document:

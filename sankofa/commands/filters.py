@@ -1,8 +1,9 @@
-"""Options by which commands choose jobs: state, kind, name, dataset, tags, and when they were made."""
+"""Options by which commands choose jobs: state, kind, name, dataset, cross-validation, tags, and when they were made."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -38,6 +39,7 @@ CONDITIONS = (
     click.option("--kind", "kinds", multiple=True, help="Of this kind: train, predict, explain; may be told several times."),
     click.option("--name", help="Of this name."),
     click.option("--dataset", metavar="DATASET", help="On the dataset of this id."),
+    click.option("--cross-validation", metavar="ID", help="Folds of this cross-validation."),
     click.option("--tag", "tags", multiple=True, metavar="NAME[=VALUE]", help="With this tag; of several, with all of them."),
     click.option("--created-after", type=MOMENT, metavar="TIME", help="Made at this time or later: 2026-01-31, 2026-01-31T12:00:00Z."),
     click.option("--created-before", type=MOMENT, metavar="TIME", help="Made before this time."),
@@ -57,6 +59,7 @@ def conditions(
     kinds: Sequence[str],
     name: str | None,
     dataset: str | None,
+    cross_validation: str | None,
     tags: Sequence[str],
     created_after: str | None,
     created_before: str | None,
@@ -68,6 +71,7 @@ def conditions(
         "kind": list(kinds),
         "name": name,
         "dataset": dataset,
+        "cross_validation": cross_validation,
         "tags": valued,
         "tagged": [tag for tag in tags if "=" not in tag],
         "created_after": created_after,
@@ -87,5 +91,7 @@ def tags_of(texts: Sequence[str]) -> dict[str, Any]:
             parsed = json.loads(value)
         except ValueError:
             parsed = value
+        if isinstance(parsed, float) and not math.isfinite(parsed):
+            raise click.UsageError(f"--tag: {name}: expected text or a finite number, got {value}")
         found[name] = value if isinstance(parsed, dict | list) else parsed
     return found

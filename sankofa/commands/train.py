@@ -66,6 +66,8 @@ def train(
         write_json(found) if as_json else click.echo(foretold(found))
         return Exit.DONE
     job = client.submit(document)
+    if (watch or output is not None) and not as_json:
+        click.echo(f"{job.id}  queued; it goes on when this is interrupted, `sankofa watch {job.id}` shows it again", err=True)
     if watch or output is not None:
         job = follow(job, timeout_seconds=timeout_seconds, as_json=as_json)
     elif as_json:

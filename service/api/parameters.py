@@ -145,7 +145,14 @@ def _a_time(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 Time = Annotated[AwareDatetime, Strict(False), WrapValidator(_a_time)]
 
 
+LAST_YEAR = 9000  # of a time to come: far from where a calendar ends, in every zone
+
+
 def _to_come(time: datetime) -> datetime:
+    if time.year > LAST_YEAR:
+        raise PydanticCustomError(
+            "too_far", "expected a time before the year {most}, got {got}", {"most": LAST_YEAR + 1, "got": time.isoformat()}
+        )
     if time <= datetime.now(UTC):
         raise PydanticCustomError("in_the_past", "expected a time to come, got {got}", {"got": time.isoformat()})
     return time

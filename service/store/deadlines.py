@@ -9,7 +9,10 @@ from service.store.database import Store
 from service.store.models import Job
 from service.store.states import OVERDUE, State
 
-REASON = ("deadline", "Its deadline was over before it had ended. Send it again with a later one; what it had learned is kept.")
+REASON = (
+    "deadline",
+    "Its deadline was over before it had ended; what it had learned by then, if anything, is kept. Give the next one more time.",
+)
 
 
 def expire(store: Store) -> list[str]:

@@ -16,6 +16,7 @@ from tests.sankofa.fake_service import Answer, job_document
 
 CONDITIONS = [
     *("--state", "queued", "--state", "running", "--kind", "train", "--name", "mine", "--dataset", "ds_1"),
+    *("--cross-validation", "cv_1"),
     *("--tag", "lesson=1", "--tag", "kept", "--created-after", "2026-01-31T12:00:00+02:00", "--created-before", "2026-02-01T00:00:00Z"),
 ]
 
@@ -58,6 +59,7 @@ def test_what_is_not_named_of_a_job_is_not_sent(use: Use, capsys: pytest.Capture
     [
         (["jobs", "change", "job_1"], "say what is to change: --name, --tag"),
         (["jobs", "change", "job_1", "--tag", "lesson"], "--tag: expected NAME=VALUE, got 'lesson'"),
+        (["jobs", "change", "job_1", "--tag", "n=1e400"], "--tag: n: expected text or a finite number, got 1e400"),
         (["jobs", "change", "job_1", "--priority", "1000"], "1000 is not in the range"),
         (["jobs", "change", "job_1", "--deadline", "soon"], "expected a time as 2026-01-31"),
         (["jobs", "--created-after", "yesterday"], "expected a time as 2026-01-31 or 2026-01-31T12:00:00Z, got 'yesterday'"),
@@ -89,6 +91,7 @@ def test_jobs_are_listed_by_every_condition(use: Use) -> None:
         "kind": "train",
         "name": "mine",
         "dataset": "ds_1",
+        "cross_validation": "cv_1",
         "tag": "lesson=1",
         "created_after": "2026-01-31T12:00:00+02:00",
         "created_before": "2026-02-01T00:00:00+00:00",
@@ -105,6 +108,7 @@ def test_jobs_are_asked_by_every_condition(use: Use, action: str, capsys: pytest
         "kind": ["train"],
         "name": "mine",
         "dataset": "ds_1",
+        "cross_validation": "cv_1",
         "tags": {"lesson": "1"},
         "tagged": ["kept"],
         "created_after": "2026-01-31T12:00:00+02:00",

@@ -151,7 +151,7 @@ def test_url_and_key_come_from_arguments_then_environment_then_this_machine(tmp_
     assert find("http://there.example", "from-argument").key == "from-argument"
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "nonsense"])
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "nonsense", "http://[::1"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput, match="expected http://HOST:PORT"):
         find(url)

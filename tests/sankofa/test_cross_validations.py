@@ -125,6 +125,11 @@ class TestCommand:
         said = capsys.readouterr()
         assert (json.loads(said.out), said.err) == (ENDED, "")
 
+    def test_of_one_that_is_there_nothing_can_be_changed(self, use: Use, capsys: pytest.CaptureFixture[str]) -> None:
+        use()
+        assert run(["cross-validate", "cv_1", "--folds", "9", "--set", "epochs=3"]) == Exit.USAGE
+        assert "cv_1 is there already and does not change: leave --folds, --set out" in capsys.readouterr().err
+
     def test_needs_a_dataset(self, use: Use, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
         use()
         assert run(["cross-validate", spec]) == Exit.USAGE

@@ -59,7 +59,13 @@ def test_a_deadline_is_told_changed_and_taken_away(stored_service: Service) -> N
 
 
 @pytest.mark.parametrize(
-    ("deadline", "code"), [("2020-01-31T12:00:00Z", "in_the_past"), ("tomorrow", "wrong_time"), (4102444800, "wrong_time")]
+    ("deadline", "code"),
+    [
+        ("2020-01-31T12:00:00Z", "in_the_past"),
+        ("tomorrow", "wrong_time"),
+        (4102444800, "wrong_time"),
+        ("9999-12-31T23:59:59-14:00", "too_far"),
+    ],
 )
 def test_a_deadline_that_is_over_or_none_is_refused(service: Service, deadline: Any, code: str) -> None:
     body = service.spec(deadline=deadline)
