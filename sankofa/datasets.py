@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
@@ -39,7 +39,7 @@ class Dataset:
     rows: int
     columns: tuple[dict[str, Any], ...]
     document: dict[str, Any]
-    created: bool | None = None
+    created: bool | None = field(default=None, compare=False)
 
     @classmethod
     def from_document(cls, document: dict[str, Any], created: bool | None = None) -> Dataset:

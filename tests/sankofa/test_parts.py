@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sankofa import parts, sending
+from sankofa import display, parts, sending
 from sankofa.errors import Conflict, InvalidInput, Unreachable
 from sankofa.parts import Parts, Watcher, send
 from tests.sankofa.fake_service import DATASET, Answer, FakeService, Request, Unplugged, problem
@@ -151,7 +151,7 @@ class TestUpload:
     def test_a_terminal_shows_a_bar(self, monkeypatch: pytest.MonkeyPatch) -> None:
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, width=100, highlight=False)
-        monkeypatch.setattr(sending, "terminal_console", lambda: console)
+        monkeypatch.setattr(display, "terminal_console", lambda: console)
         service = FakeService(Answer(201, UPLOAD), DONE, DONE, DONE, Answer(201, DATASET))
         service.client().datasets.upload(CONTENT, name="rows")
         assert "100 bytes of 100 bytes" in file.getvalue()
