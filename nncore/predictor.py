@@ -43,7 +43,10 @@ class Prediction:
 
 
 class Predictor:
-    """Predicts with one artefact. Several threads may share it: they take turns, a few blocks of rows at a time."""
+    """Predicts with one artefact. Several threads may share it: they take turns, a few blocks of rows at a time.
+
+    texts: the inputs that are text; all others are numbers.
+    """
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
@@ -51,8 +54,8 @@ class Predictor:
         self._machine.load(artifact.parameters)
         self._preprocessing = preprocessing(artifact.preprocessing, artifact.input_names, artifact.item_shapes)
         self._target = fitted_target(artifact.target_preprocessing)
-        self._texts = frozenset(name for name, shape in zip(artifact.input_names, artifact.item_shapes, strict=True) if shape is None)
-        self._may_miss = self._texts | frozenset(filter(self._preprocessing.takes_missing, artifact.input_names))
+        self.texts = frozenset(name for name, shape in zip(artifact.input_names, artifact.item_shapes, strict=True) if shape is None)
+        self._may_miss = self.texts | frozenset(filter(self._preprocessing.takes_missing, artifact.input_names))
         self._turn = threading.Lock()
 
     def predict(self, columns: Mapping[str, Any]) -> Prediction:
@@ -119,7 +122,7 @@ class Predictor:
         told = ((name, shape) for name, shape in shapes if name in columns)
         readable = {name: columns[name] for name, shape in told if _is_of_one_kind(name, shape, columns[name], faults)}
         try:
-            table = _table(readable, self._may_miss, self._texts) if readable else None
+            table = _table(readable, self._may_miss, self.texts) if readable else None
         except InvalidData as refused:
             faults.extend(refused.faults, "/inputs")
             table = None

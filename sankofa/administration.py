@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from sankofa.connection import Connection
+from sankofa.connection import Connection, quoted
 
 
 class Keys:
@@ -85,4 +84,5 @@ class Tenants:
 
 
 def _path(collection: str, identifier: str) -> str:
-    return f"{collection}/{quote(identifier, safe='')}"
+    whose = "a tenant" if collection.endswith("tenants") else "a key"
+    return f"{collection}/{quoted(identifier, whose)}"

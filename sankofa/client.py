@@ -12,13 +12,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
-from urllib.parse import quote
 
 import httpx2
 
 from sankofa.administration import Keys, Tenants
 from sankofa.columns import column_list, is_array, is_series
-from sankofa.connection import Connection
+from sankofa.connection import Connection, quoted
 from sankofa.cross_validations import CrossValidation
 from sankofa.datasets import Dataset, Datasets, Table
 from sankofa.errors import InvalidInput
@@ -159,7 +158,7 @@ class Client:
 
     def cross_validation(self, cross_validation_id: str) -> CrossValidation:
         """The cross-validation with this id. Raises NotFound."""
-        response = self._connection.request("GET", f"/v1/cross_validations/{quote(cross_validation_id, safe='')}")
+        response = self._connection.request("GET", f"/v1/cross_validations/{quoted(cross_validation_id, 'a cross-validation')}")
         return CrossValidation(self._connection, self._connection.document(response), response.headers.get("etag"))
 
     def cross_validations(self) -> Iterator[dict[str, Any]]:
@@ -219,7 +218,7 @@ class Client:
 
     def job(self, job_id: str) -> Job:
         """The job with this id. Raises NotFound."""
-        response = self._connection.request("GET", f"/v1/jobs/{quote(job_id, safe='')}")
+        response = self._connection.request("GET", f"/v1/jobs/{quoted(job_id, 'a job')}")
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
     def jobs(
@@ -292,7 +291,7 @@ class Client:
 
     def request(self, job_id: str, action: str) -> Job:
         """Ask the job with this id to cancel, pause, resume or stop, without looking at it first. Raises NotFound, Conflict."""
-        response = self._connection.request("POST", f"/v1/jobs/{quote(job_id, safe='')}/{action}")
+        response = self._connection.request("POST", f"/v1/jobs/{quoted(job_id, 'a job')}/{action}")
         return Job(self._connection, self._connection.document(response), response.headers.get("etag"))
 
     def minimize(self, expression: str, start: Mapping[str, float], **options: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -15,8 +16,13 @@ NO_VALUES = frozenset({"NAType", "NaTType"})
 
 
 def is_frame(table: Any) -> bool:
-    """Whether it is a frame of pandas or polars, or of anything else with named columns."""
-    return hasattr(table, "columns") and hasattr(table, "__getitem__") and not isinstance(table, Mapping)
+    """Whether it is a frame of pandas or polars, lazy or not, or of anything else with named columns."""
+    return is_lazy(table) or (hasattr(table, "columns") and hasattr(table, "__getitem__") and not isinstance(table, Mapping))
+
+
+def is_lazy(table: Any) -> bool:
+    """Whether it is a frame of polars that is still to be collected; asked for its columns it would warn."""
+    return hasattr(type(table), "collect") and hasattr(type(table), "collect_schema")
 
 
 def is_array(values: Any) -> bool:
@@ -31,7 +37,13 @@ def is_series(values: Any) -> bool:
 
 
 def of_frame(frame: Any) -> dict[str, Any]:
-    """The columns of a frame by name: arrays of numbers, or lists."""
+    """The columns of a frame by name: arrays of numbers, or lists. A lazy one is collected. Raises InvalidInput for a doubled name."""
+    if is_lazy(frame):
+        frame = frame.collect()
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        name, times = Counter(names).most_common(1)[0]
+        raise InvalidInput(f"column {name!r}: expected names that differ, got this one {times} times in the frame; rename the columns")
     return {str(name): of_series(frame[name]) for name in frame.columns}
 
 
@@ -41,12 +53,38 @@ def of_series(series: Any) -> Any:
     return values if is_array(values) else series.to_list()
 
 
+def of_array(values: Any) -> Any:
+    """The values of an array; where a mask hides some, numbers with NaN in their places, or a list with None there."""
+    if not hasattr(values, "mask") or not hasattr(values, "filled"):
+        return values
+    if not values.mask.any():
+        return values.data
+    if values.dtype.kind not in "biuf":
+        return values.tolist()
+    return (values if values.dtype.kind == "f" else values.astype(float)).filled(float("nan"))
+
+
+def told(values: Any) -> str:
+    """What was got instead of a table or a column, in words: of an array what is wrong with it."""
+    if isinstance(values, list):
+        return "a list"
+    if (dtype := getattr(values, "dtype", None)) is None:
+        return type(values).__name__
+    if not getattr(values, "ndim", 1):
+        return f"an array without rows, of shape () and dtype {dtype}; give it one: array.reshape(1)"
+    if getattr(dtype, "names", None):
+        return f"a structured array of dtype {dtype}; send its fields as columns: {{name: array[name] for name in array.dtype.names}}"
+    return f"an array of dtype {dtype}; make it one of numbers, booleans or texts: array.astype(...)"
+
+
 def column_list(name: str, values: Any, *, may_miss: bool = False, remedy: str = "") -> list[Any]:
     """The values of a column as a list that JSON can carry.
 
     may_miss: whether NaN, None and pandas' NA become null; else NaN and NA are refused, and None is left to the service.
     remedy: what to do where one is refused. Raises InvalidInput naming column and row.
     """
+    if getattr(getattr(values, "dtype", None), "names", None) or getattr(values, "ndim", 1) == 0:
+        raise InvalidInput(f"column {name!r}: expected a list or an array, got {told(values)}")
     listed = values.tolist() if hasattr(values, "tolist") else values.to_list() if hasattr(values, "to_list") else values
     if not isinstance(listed, Sequence) or isinstance(listed, str | bytes):
         raise InvalidInput(f"column {name!r}: expected a list or an array, got {type(values).__name__}")

@@ -12,11 +12,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import httpx2
 
 from sankofa.address import find, is_loopback
-from sankofa.errors import Busy, Problem, Refused, Unreachable, refusal
+from sankofa.errors import Busy, InvalidInput, Problem, Refused, Unreachable, refusal
 
 # Answers that say "later"; everything a request does here is safe to repeat, POSTs by their Idempotency-Key.
 RETRIED_STATUSES = {429, 502, 503, 504}
@@ -27,6 +28,14 @@ LONGEST_DELAY_SECONDS = 10.0
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 Content = bytes | Callable[[], BinaryIO | AbstractContextManager[Iterable[bytes]]]
+
+
+def quoted(identifier: str, whose: str) -> str:
+    """An id as part of a path. whose: "a job". Raises InvalidInput for what is none."""
+    if not isinstance(identifier, str) or not identifier:
+        got = repr(identifier) if identifier is None or identifier == "" else type(identifier).__name__
+        raise InvalidInput(f"expected the id of {whose}, a text; got {got}")
+    return quote(identifier, safe="")
 
 
 class Connection:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
-from urllib.parse import quote
 
-from sankofa.columns import ALLOW, column_list, is_array, is_frame, is_series, of_frame, of_series
-from sankofa.connection import Connection, Content
+from sankofa.columns import ALLOW, column_list, is_array, is_frame, is_series, of_array, of_frame, of_series, told
+from sankofa.connection import Connection, Content, quoted
 from sankofa.errors import InvalidInput
 from sankofa.parts import PARTS_FROM_BYTES, Parts, send
 from sankofa.sending import shown
@@ -92,7 +91,7 @@ class Datasets:
         elif is_array(table) or is_series(table):
             table = {ONLY_COLUMN: table}
         if isinstance(table, Mapping):
-            table = {str(column): of_series(values) if is_series(values) else values for column, values in table.items()}
+            table = {str(column): of_series(values) if is_series(values) else of_array(values) for column, values in table.items()}
         if isinstance(table, Mapping) and table and all(_is_packable(values, missing) for values in table.values()):
             options = {"name": name or "columns", **allowing}
             return self._create(_npz(table), "application/x-npz", options, idempotency_key, progress)
@@ -113,8 +112,7 @@ class Datasets:
         else:
             if not hasattr(table, "read"):
                 raise InvalidInput(
-                    "expected a file, a frame, an array, or columns by name, as "
-                    f'{{"x": array, "y": labels}}; got {"a list" if isinstance(table, list) else type(table).__name__}'
+                    f'expected a file, a frame, an array, or columns by name, as {{"x": array, "y": labels}}; got {told(table)}'
                 )
             content = table.read()
             if not isinstance(content, bytes):
@@ -123,7 +121,7 @@ class Datasets:
 
     def get(self, dataset_id: str) -> Dataset:
         """The dataset with this id. Raises NotFound."""
-        return Dataset.from_document(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}"))
+        return Dataset.from_document(self._connection.get(f"/v1/datasets/{quoted(dataset_id, 'a dataset')}"))
 
     def id_of(self, data: Dataset | Table, *, missing: Literal["refuse", "allow"] = "refuse") -> str:
         """The id of a dataset: of one that is given as such or by its id, else of `data`, which is uploaded."""
@@ -140,17 +138,17 @@ class Datasets:
 
     def trash(self, dataset_id: str) -> Dataset:
         """Put the dataset into the trash, from where `restore` takes it until `document["purged_after"]`. Raises Conflict."""
-        response = self._connection.request("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+        response = self._connection.request("DELETE", f"/v1/datasets/{quoted(dataset_id, 'a dataset')}")
         return Dataset.from_document(self._connection.document(response))
 
     def restore(self, dataset_id: str) -> Dataset:
         """Take the dataset out of the trash."""
-        response = self._connection.request("POST", f"/v1/datasets/{quote(dataset_id, safe='')}/restore")
+        response = self._connection.request("POST", f"/v1/datasets/{quoted(dataset_id, 'a dataset')}/restore")
         return Dataset.from_document(self._connection.document(response))
 
     def purge(self, dataset_id: str) -> int:
         """Delete the dataset for good; answers the bytes that frees. Raises Conflict while a job needs it."""
-        response = self._connection.request("POST", f"/v1/datasets/{quote(dataset_id, safe='')}/purge")
+        response = self._connection.request("POST", f"/v1/datasets/{quoted(dataset_id, 'a dataset')}/purge")
         return int(self._connection.document(response)["freed_bytes"])
 
     def uploads(self) -> Iterator[dict[str, Any]]:
@@ -159,11 +157,11 @@ class Datasets:
 
     def drop_upload(self, upload_id: str) -> None:
         """Drop an upload in parts and what has arrived of it; a dataset that was made of it stays."""
-        self._connection.request("DELETE", f"/v1/uploads/{quote(upload_id, safe='')}")
+        self._connection.request("DELETE", f"/v1/uploads/{quoted(upload_id, 'an upload')}")
 
     def profile(self, dataset_id: str) -> dict[str, Any]:
         """What every column holds: `columns`, each with dtype, missing, distinct, and its `numbers` or its most frequent `values`."""
-        return dict(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}/profile"))
+        return dict(self._connection.get(f"/v1/datasets/{quoted(dataset_id, 'a dataset')}/profile"))
 
     def audit(
         self,
@@ -180,7 +178,7 @@ class Datasets:
         have. `job.audit()` looks at a job's own. Raises InvalidRequest for a column that there is not.
         """
         asked = {"target": target, "group": group, "fraction": fraction, "seed": seed}
-        return dict(self._connection.get(f"/v1/datasets/{quote(dataset_id, safe='')}/audit", **asked))
+        return dict(self._connection.get(f"/v1/datasets/{quoted(dataset_id, 'a dataset')}/audit", **asked))
 
     def _create(
         self,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from sankofa.connection import Connection
+from sankofa.connection import Connection, quoted
 
 
 class Webhooks:
@@ -63,11 +62,11 @@ class Webhooks:
 
     def redeliver(self, webhook_id: str, delivery_id: str) -> dict[str, Any]:
         """The delivery, sent again now with the same id and body. Raises NotFound; Conflict if the webhook is disabled."""
-        return self._post(f"{_path(webhook_id)}/deliveries/{quote(delivery_id, safe='')}/redeliver", None, None)
+        return self._post(f"{_path(webhook_id)}/deliveries/{quoted(delivery_id, 'a delivery')}/redeliver", None, None)
 
     def _post(self, path: str, body: dict[str, Any] | None, idempotency_key: str | None) -> dict[str, Any]:
         return dict(self._connection.document(self._connection.request("POST", path, body=body, idempotency_key=idempotency_key)))
 
 
 def _path(webhook_id: str) -> str:
-    return f"/v1/webhooks/{quote(webhook_id, safe='')}"
+    return f"/v1/webhooks/{quoted(webhook_id, 'a webhook')}"

@@ -31,6 +31,7 @@ _TRUTHS = {"true": 1.0, "false": 0.0}
 class ColumnReader:
     """Takes the cells of one column, block by block.
 
+    is_known_number: whether words for missing values alone are missing numbers, else they are text.
     missing: rows, counted from 0, where a number is. gaps: what was taken for a missing value, and how often.
     """
 
@@ -38,6 +39,7 @@ class ColumnReader:
     limits: TableLimits
     is_text: bool = False
     is_truth: bool = False
+    is_known_number: bool = False
     pieces: deque[np.ndarray] = field(default_factory=deque)
     codes: dict[str, int] = field(default_factory=dict)
     seen: Sightings = field(default_factory=Sightings)
@@ -98,9 +100,13 @@ class ColumnReader:
         """Notes that so many numbers come, the first of them there: what stood before the first of all is missing numbers."""
         self.seen.add("number", row, line, cell, count)
         if self.codes and not self.is_text:
-            self.missing = list(range(sum(map(len, self.pieces))))
-            self.pieces = deque(np.zeros(len(piece), np.float32) for piece in self.pieces)
-            self.codes.clear()
+            self._miss_all()
+
+    def _miss_all(self) -> None:
+        """What was kept so far is missing numbers."""
+        self.missing = list(range(sum(map(len, self.pieces))))
+        self.pieces = deque(np.zeros(len(piece), np.float32) for piece in self.pieces)
+        self.codes.clear()
 
     def take_texts(self, texts: Sequence[str], row: int, line: int) -> None:
         """Adds stripped texts that `holds_only_text` of, the first of them there."""
@@ -124,9 +130,11 @@ class ColumnReader:
 
     def settle(self) -> None:
         """To be called when all cells are taken: what held no number, nor NaN alone, is text; true and false alone are numbers, 1 and 0."""
-        if "number" not in self.seen.first and not all(NOT_FINITE.match(text) for text in self.codes if text):
+        if "number" not in self.seen.first and not all(self.is_known_number or NOT_FINITE.match(text) for text in self.codes if text):
             self.is_text = True
             self.seen.take_words_for_text()
+        elif self.seen.may_be_empty and self.seen.first.keys() <= {"empty", "word"}:
+            self._miss_all()
         if not self.is_text or self.is_faulty:
             return
         self.gaps = Counter({"": self.gaps[""]} if self.gaps[""] else {})

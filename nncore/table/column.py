@@ -39,8 +39,9 @@ class ColumnInfo(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """Named values (rows, *item_shape): float32, float64 or int64, all finite; or NaN for a missing number, but not for all of them.
+    """Named values (rows, *item_shape): float32, float64 or int64, all finite; or NaN for a missing number.
 
+    Of a dataset not all are missing; of what a network is asked they may be.
     With `categories` the values are int64 positions in that sorted tuple of texts; the empty one, first, is that of missing texts.
     """
 

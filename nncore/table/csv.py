@@ -40,9 +40,15 @@ Gaps = dict[str, dict[str, int]]
 """By column: what was taken for a missing value, "" for an empty cell, and how often. Columns without any are left out."""
 
 
-def read_csv(stream: BinaryIO, *, limits: TableLimits = TableLimits(), may_miss: Container[str] = NO_COLUMN) -> Table:  # noqa: B008 (frozen)
+def read_csv(
+    stream: BinaryIO,
+    *,
+    limits: TableLimits = TableLimits(),  # noqa: B008 (frozen)
+    may_miss: Container[str] = NO_COLUMN,
+    texts: Container[str] | None = None,
+) -> Table:
     """The table of a CSV file: as `read_csv_and_gaps`."""
-    return read_csv_and_gaps(stream, limits=limits, may_miss=may_miss)[0]
+    return read_csv_and_gaps(stream, limits=limits, may_miss=may_miss, texts=texts)[0]
 
 
 def read_csv_and_gaps(
@@ -50,13 +56,16 @@ def read_csv_and_gaps(
     *,
     limits: TableLimits = TableLimits(),  # noqa: B008 (frozen)
     may_miss: Container[str] = NO_COLUMN,
+    texts: Container[str] | None = None,
 ) -> tuple[Table, Gaps]:
     """The table of a CSV file, plain or packed with gzip, in UTF-8; and what was taken for missing values.
 
     The delimiter is one of , ; tab | and is found out, as is the header; without one (no text in the first row) columns are
     named column_0, column_1, ... Numbers become float32, or int64 or float64 where that would change them (see numbers.py); a
     column of text becomes a category, one of true and false alone 1 and 0. may_miss: columns that may miss values (see missing.py):
-    numbers become NaN, texts the empty text. Blank lines are skipped. Memory: the pieces and then the table, and about a block of text.
+    numbers become NaN, texts the empty text. texts: the columns of text, where that is known before: then one of which every value is
+    missing is not refused, but all NaN; in any that is none of text, words for missing values alone are missing numbers.
+    Blank lines are skipped. Memory: the pieces and then the table, and about a block of text.
     Raises InvalidData with every fault found: rows are counted from 1 without the header, lines from 1.
     """
     blocks = read_blocks(stream, limits)
@@ -73,7 +82,7 @@ def read_csv_and_gaps(
     faults.extend(name_faults(dialect.names, limits))
     if faults:
         raise InvalidData(faults.found)
-    reader = _Reader(dialect, limits, may_miss)
+    reader = _Reader(dialect, limits, may_miss, texts)
     header = dialect.header_lines
     begun = replace(first, lines=first.lines[header:], first_line=first.first_line + header)
     reader.read(chain([begun], blocks))
@@ -84,10 +93,16 @@ def read_csv_and_gaps(
 class _Reader:
     """Takes blocks of lines; then gives the table."""
 
-    def __init__(self, dialect: Dialect, limits: TableLimits, may_miss: Container[str]) -> None:
+    def __init__(self, dialect: Dialect, limits: TableLimits, may_miss: Container[str], texts: Container[str] | None) -> None:
         self.dialect, self.limits = dialect, limits
         self.columns = [
-            ColumnReader(name, limits, is_text=at in dialect.text_columns, seen=Sightings(may_miss=name in may_miss))
+            ColumnReader(
+                name,
+                limits,
+                is_text=at in dialect.text_columns,
+                is_known_number=texts is not None and name not in texts,
+                seen=Sightings(may_miss=name in may_miss, may_be_empty=texts is not None),
+            )
             for at, name in enumerate(dialect.names)
         ]
         self.rows = 0

@@ -36,10 +36,12 @@ def read_file(
     limits: TableLimits = TableLimits(),  # noqa: B008 (frozen)
     scratch: Scratch = np.empty,
     may_miss: Container[str] = frozenset(),
+    texts: Container[str] | None = None,
 ) -> Read:
     """The table in a file: .npy, .npz, Parquet, a zip of class folders, else CSV, plain or gzip. The stream can seek.
 
-    scratch: gives the arrays that columns are put into. Raises InvalidData with every fault found.
+    scratch: gives the arrays that columns are put into. texts: the columns of text in a CSV file, where that is known before (see
+    csv.py). Raises InvalidData with every fault found.
     """
     stream.seek(0)
     first = stream.read(6)
@@ -55,7 +57,7 @@ def read_file(
                 return Read(read_npz(archive, limits=limits, scratch=scratch, may_miss=may_miss), {"format": "npz"})
             table, common = read_folders(archive, limits=limits, scratch=scratch)
             return Read(table, {"format": "class_folders", **common})
-    table, gaps = read_csv_and_gaps(stream, limits=limits, may_miss=may_miss)
+    table, gaps = read_csv_and_gaps(stream, limits=limits, may_miss=may_miss, texts=texts)
     return Read(table, _dialect(stream, limits, gaps))
 
 

@@ -33,10 +33,11 @@ class Sighting:
 
 @dataclass
 class Sightings:
-    """The kinds of one column. may_miss: whether values may be missing."""
+    """The kinds of one column. may_miss: whether values may be missing; may_be_empty: then also all of them."""
 
     first: dict[Kind, Sighting] = field(default_factory=dict)
     may_miss: bool = False
+    may_be_empty: bool = False
 
     def add(self, kind: Kind, row: int, line: int | None, cell: str, count: int) -> None:
         """`count` more of a kind, the first of them there; nothing where there are none."""
@@ -69,7 +70,7 @@ class Sightings:
             self.add_fault(name, "empty", "empty_cell", expected, _FILL_IN, faults)
             if not text:
                 self.add_fault(name, "word", "empty_cell", expected, _FILL_IN, faults)
-        elif not number and not text:
+        elif not number and not text and not self.may_be_empty:
             self.add_fault(
                 name, "empty" if "empty" in self.first else "word", "empty_column", "a value in some row", "leave the column out", faults
             )

@@ -162,7 +162,7 @@ def _prediction(here: Context, predictor: Predictor, body: PredictBody | None) -
     if body is None:
         with received(here.settings, None, here.settings.max_json_bytes) as upload:
             try:
-                table = upload.read(_limits(here.settings), EVERY_COLUMN, here.settings.data_dir).table
+                table = upload.read(_limits(here.settings), EVERY_COLUMN, here.settings.data_dir, predictor.texts).table
             except InvalidData as refused:
                 raise InvalidData(fault.under("/inputs") for fault in refused.faults) from None
             return _of_table(predictor, table)

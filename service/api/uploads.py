@@ -65,13 +65,13 @@ class Upload:
     content: IO[bytes] | dict[str, Any]
     upload_id: str | None = None
 
-    def read(self, limits: TableLimits, may_miss: Container[str], folder: Path) -> Read:
+    def read(self, limits: TableLimits, may_miss: Container[str], folder: Path, texts: Container[str] | None = None) -> Read:
         """The table in it. may_miss: columns that may miss numbers. Raises InvalidData with pointers into the body.
 
-        folder: where the large arrays of a file lie meanwhile.
+        folder: where the large arrays of a file lie meanwhile. texts: the columns of text, where that is known before.
         """
         if not isinstance(self.content, dict):
-            return read_file(cast(Any, self.content), limits=limits, scratch=on_disk(folder), may_miss=may_miss)
+            return read_file(cast(Any, self.content), limits=limits, scratch=on_disk(folder), may_miss=may_miss, texts=texts)
         try:
             return Read(read_columns(self.content, limits=limits, may_miss=may_miss), {"format": "json"})
         except InvalidData as error:

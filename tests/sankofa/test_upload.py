@@ -125,3 +125,58 @@ def test_a_file_is_named_without_its_ending(tmp_path):
     np.savez(path, x=X)
     request = sent(path)
     assert (request.query["name"], request.body) == ("digits", path.read_bytes())
+
+
+def test_what_a_mask_hides_is_missing():
+    masked = np.ma.array(np.array([1, 7, 3], np.float32), mask=[0, 1, 0])
+    for table in (masked, {"x": masked}, {"x": masked.astype(int)}, {"x": np.ma.array([True, False, True], mask=masked.mask)}):
+        found = np.load(io.BytesIO(sent(table, missing="allow").body), allow_pickle=False)["x"]
+        assert np.isnan(found).tolist() == [False, True, False]
+        with pytest.raises(InvalidInput, match="column 'x', row 2: expected a number or a text, got nan, a missing value"):
+            sent(table)
+    assert found[[0, 2]].tolist() == [1, 1]
+    texts = {"x": np.ma.array(["a", "b"], mask=[1, 0]), "y": [1, 2]}
+    assert sent(texts, missing="allow").json["columns"] == {"x": [None, "b"], "y": [1, 2]}
+    whole = np.load(io.BytesIO(sent({"x": np.ma.array([1, 2])}).body), allow_pickle=False)
+    assert whole["x"].tolist() == [1, 2]
+    service = FakeService(Answer(200, job_document("succeeded")), Answer(200, {"outputs": [[1.0]]}))
+    service.client().job("job_1").predict({"x": masked})
+    assert service.requests[1].json == {"inputs": {"x": [1, None, 3]}}
+
+
+@pytest.mark.parametrize("cells", [[[1, 2], [3, 4]], [[1, "a"], [3, "b"]]])
+def test_a_frame_whose_columns_share_a_name_is_refused(cells):
+    pandas = pytest.importorskip("pandas", reason="no pandas")
+    for names in (["a", "a"], [1, "1"]):
+        with pytest.raises(InvalidInput, match=f"column '{names[1]}': expected names that differ, got this one 2 times in the frame"):
+            sent(pandas.DataFrame(cells, columns=names))
+
+
+def test_a_lazy_frame_is_collected():
+    polars = pytest.importorskip("polars", reason="no polars")
+    assert sent(polars.LazyFrame({"a": [1.5, 2.5], "y": ["u", "v"]})).json["columns"] == {"a": [1.5, 2.5], "y": ["u", "v"]}
+
+
+@pytest.mark.parametrize(
+    ("array", "got"),
+    [
+        (np.array(5.0), r"got an array without rows, of shape \(\) and dtype float64"),
+        (np.array([1, "a"], dtype=object), "got an array of dtype object; make it one of numbers, booleans or texts"),
+        (np.array([1j]), "got an array of dtype complex128"),
+        (np.zeros(2, [("a", float), ("b", int)]), "got a structured array of dtype .*; send its fields as columns: "),
+    ],
+)
+def test_of_an_array_that_cannot_be_sent_it_is_told_what_is_wrong_with_it(array, got):
+    with pytest.raises(InvalidInput, match=got):
+        sent(array)
+    if array.dtype.kind in "fV":
+        with pytest.raises(InvalidInput, match=f"column 'x': expected a list or an array, {got}"):
+            sent({"x": array, "y": ["u"]})
+
+
+@pytest.mark.parametrize("identifier", [None, 7, ""])
+def test_what_is_no_id_is_refused_before_anything_is_sent(identifier):
+    client = FakeService().client()
+    for asked in (client.job, client.cross_validation, client.datasets.get, client.tenants.get):
+        with pytest.raises(InvalidInput, match=r"expected the id of a .*, a text; got"):
+            asked(identifier)

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from nncore.formats.python.reading import numbers_of
+
 
 def by_column(inputs: dict | list, names: list) -> dict:
     """Columns by name. inputs: those, or a list of rows, each a list of one value for each column (of a single column, the value)."""
@@ -19,7 +21,7 @@ def by_column(inputs: dict | list, names: list) -> dict:
 
 def as_numbers(values: list, count: int, may_miss: bool = False) -> np.ndarray:
     """A column of numbers: (rows, count) float64. may_miss: NaN, or None, may stand there."""
-    x = np.asarray(values, dtype=np.float64)
+    x = numbers_of(values)
     x = x.reshape(len(x), -1)
     if x.shape[1] != count or np.isinf(x).any() or (np.isnan(x).any() and not may_miss):
         raise ValueError(f"expected {count} finite numbers in a row of a column, got {x.shape[1]}, or NaN or infinity")

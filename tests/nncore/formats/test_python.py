@@ -195,6 +195,9 @@ def test_an_unknown_category_is_refused_where_predictions_refuse_it(tmp_path: Pa
         ("[[1, 2]]", "expected 4 numbers in a row, got 2"),
         ("[[1, 2, 3, NaN]]", "expected finite"),
         ("{", "rows.json"),
+        ('[[1, 2, 3, 4], [1, 2, 3, "many"]]', "row 2, column 'd': expected numbers, got 'many'"),
+        ('{"a": [1], "b": ["x"], "c \\"quoted\\"": [1], "d": [1]}', "row 1, column 'b': expected numbers, got 'x'"),
+        ("[[1, 2, 3, 4, 5], [1]]", "expected as many numbers in each row"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_line(content: str, message: str, tmp_path: Path) -> None:
@@ -203,6 +206,38 @@ def test_what_does_not_fit_is_told_in_a_line(content: str, message: str, tmp_pat
     done = subprocess.run([sys.executable, "-I", "network.py", "rows.json"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert message in done.stderr
+
+
+HEADER = 'a,b,"c ""quoted""",d'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "and rows under it, got nothing"),
+        ("\n \n", "and rows under it, got nothing"),
+        (f"{HEADER}\n", "and rows under it, got a line"),
+        ("1,2,3,4\n5,6,7,8\n", "expected a first line that names the columns ['a', 'b', 'c \"quoted\"', 'd'], got ['1', '2', '3', '4']"),
+        ("a,b,c,d\n5,6,7,8\n", "missing: ['c \"quoted\"']"),
+        (f"{HEADER}\n1,2,3,4\n5,many,7,8\n", "row 2, column 'b': expected a number, got 'many'"),
+        (f"{HEADER}\n1,2,3\n", "row 1: expected 4 cells, as many as the first line names, got 3"),
+    ],
+)
+def test_what_does_not_fit_in_a_csv_file_is_told_with_its_place(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "network.py").write_bytes(formats.write(of_columns()[0], "python"))
+    (tmp_path / "rows.csv").write_text(content)
+    done = subprocess.run([sys.executable, "-I", "network.py", "rows.csv"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert message in done.stderr
+
+
+def test_an_input_of_many_numbers_may_lie_in_columns_of_any_names_but_not_of_none(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("p0,p1,p1\n1,2,3\n4,,6\n")
+    np.testing.assert_array_equal(np.array(read_file(str(tmp_path / "rows.csv"), ["x"], [])), [[1, 2, 3], [4, np.nan, 6]])
+    for content in ("1,2,3\n4,5,6\n", "1,,3\n4,5,6\n", "y\n1\n"):
+        (tmp_path / "rows.csv").write_text(content)
+        with pytest.raises(ValueError, match=r"expected a first line that names the columns \['x'\]"):
+            read_file(str(tmp_path / "rows.csv"), ["x"], [])
 
 
 def test_names_that_look_like_code_stay_names(tmp_path: Path) -> None:

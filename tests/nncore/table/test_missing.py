@@ -87,6 +87,25 @@ def test_a_column_has_some_value_and_every_value_is_of_one_kind(text: str, code:
     assert [fault.code for fault in refused.value.faults] == [code]
 
 
+@pytest.mark.parametrize("word", ["NA", "?", "-", "null"])
+def test_a_column_of_a_word_alone_is_text_where_nothing_else_is_known_of_it(word: str) -> None:
+    for may_miss in (EVERY_COLUMN, frozenset[str]()):
+        table, gaps = read_csv_and_gaps(io.BytesIO(f"a,b\n{word},1\n{word},2\n".encode()), may_miss=may_miss)
+        assert (texts(table["a"]), gaps, table.info()[0].missing) == ([word, word], {}, 0)
+
+
+@pytest.mark.parametrize("note", ["ab", '"a\nb"'], ids=["whole lines", "quoted lines"])
+@pytest.mark.parametrize("cells", [("", ""), ("NA", "?"), ("nan", ""), ("NaN", "nan")])
+def test_where_the_columns_of_text_are_known_a_column_may_miss_every_value(cells: tuple[str, str], note: str) -> None:
+    text = "a,b,note\n" + "".join(f"{cell},{cell},{note}\n" for cell in cells)
+    table = read_csv(io.BytesIO(text.encode()), may_miss=EVERY_COLUMN, texts={"b", "note"})
+    assert_equal(table["a"].values, [None, None], "float32")
+    if "NA" in cells:
+        assert texts(table["b"]) == ["NA", "?"], "no word is missing among texts"
+    else:
+        assert_equal(table["b"].values, [None, None], "float32")
+
+
 def texts(column: Column) -> list[str]:
     assert column.categories is not None
     return [column.categories[code] for code in column.values]

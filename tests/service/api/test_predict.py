@@ -156,6 +156,31 @@ def test_missing_texts_are_taken_where_they_are_allowed_and_answered(service: Se
     assert of_file.json == answer.json
 
 
+def test_a_file_may_miss_every_value_of_a_column_as_rows_of_json_may(service: Service) -> None:
+    csv = "n,t,b,stays\n" + "1,a,TRUE,0\n,,FALSE,1\n3,b,TRUE,0\n" * 4
+    made = service.api.post("/v1/datasets?missing=allow", data=csv, content_type="text/csv")
+    spec = {"dataset": made.json["id"], "target": "stays", "network": {"layers": [{"type": "dense", "units": 1}]}, "loss": None}
+    job = service.job(**spec, preprocess=[{"type": "impute", "columns": ["n"]}, {"type": "one_hot", "columns": ["t"]}], epochs=5)
+    service.work()
+    url = f"/v1/jobs/{job}/predict"
+    for text, rows in (
+        ("n,t,b\nNA,a,TRUE\n", [[None, "a", 1]]),
+        ("n,t,b\n,a,TRUE\n", [[None, "a", 1]]),
+        ("n,t,b\n-,a,TRUE\n?,b,FALSE\n", [[None, "a", 1], [None, "b", 0]]),
+        ("n,t,b\n1,,TRUE\n2,,FALSE\n", [[1, None, 1], [2, None, 0]]),
+        ("n,t,b,stays,note\n,,TRUE,,NA\n", [[None, None, 1]]),
+        ("n,t,b\n1,NA,TRUE\n", [[1, "NA", 1]]),
+    ):
+        of_file = service.api.post(url, data=text, content_type="text/csv")
+        of_rows = service.api.post(url, json={"inputs": rows})
+        assert (of_file.status_code, of_file.json) == (of_rows.status_code, of_rows.json), (text, of_file.text)
+        assert of_file.status_code == 200
+    refused = service.api.post(url, data="n,t,b\n1,a,NA\n", content_type="text/csv")
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "missing_number"), "b was not imputed"
+    refused = service.api.post(url, data="n,t,b\nmany,a,TRUE\n", content_type="text/csv")
+    assert (refused.status_code, refused.json["errors"][0]["code"]) == (422, "text_input")
+
+
 NPZ = "application/x-npz"
 
 
