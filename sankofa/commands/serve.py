@@ -46,20 +46,28 @@ def serve(host: str | None, port: int | None, data_dir: str | None, workers: int
             def start(supervisor: Supervisor) -> None:
                 with steps.step("start API, worker and reaper"):
                     installation.wait_until_ready(supervisor)
+
+            def tell() -> None:
                 if as_json:
                     write_json({"event": "ready", "url": installation.url, **_places(installation), "pid": os.getpid()})
                 else:
                     click.echo(_banner(installation))
 
-            keep_running(installation, ["api", "worker", "reaper"], as_json=as_json, start=start)
+            keep_running(installation, ["api", "worker", "reaper"], as_json=as_json, start=start, tell=tell)
 
 
 def keep_running(
-    installation: Installation, names: list[str], *, as_json: bool, start: Callable[[Supervisor], object] = lambda supervisor: None
+    installation: Installation,
+    names: list[str],
+    *,
+    as_json: bool,
+    start: Callable[[Supervisor], object] = lambda supervisor: None,
+    tell: Callable[[], object] = lambda: None,
 ) -> None:
     """Run parts of the service, logs on stderr, until a signal asks for the end, which is a clean one.
 
-    start: called once they are started. Raises InstallationFault when one of them keeps dying at once; KeyboardInterrupt when the
+    start: called once they are started. tell: called then, says that they are; whoever asks for the end as soon as that is said is
+    given a clean one. Raises InstallationFault when one of them keeps dying at once; KeyboardInterrupt when the
     signal came before `start` had returned.
     """
     log = PrefixedStderr(names, prefix=installation.log_format != "json")
@@ -74,6 +82,7 @@ def keep_running(
     with Supervisor(parts, grace_seconds=installation.grace_seconds, on_line=log, on_restart=restarted) as supervisor:
         start(supervisor)
         with contextlib.suppress(KeyboardInterrupt):
+            tell()
             supervisor.wait()
         if not as_json:
             click.echo("stopping; running jobs write a checkpoint first", err=True)

@@ -71,15 +71,17 @@ def read_file(path: str, names: list, texts: list) -> dict | list:
     if len(places) < len(names) and (len(names) > 1 or texts or len(header) == 1 or is_headless):
         missing = [name for name in names if name not in places]
         raise ValueError(f"expected a first line that names the columns {names}, got {header[:20]}; missing: {missing[:20]}")
-    columns = {}
+    columns: dict = {}
     for at in places.values() or range(len(header)):
-        columns[at] = [line[at] for line in lines]
-        if not any(places.get(name) == at for name in texts):
-            columns[at] = [meanings.get(cell.lower(), cell) for cell in columns[at]]
-            for row, cell in enumerate(columns[at], 1):
-                if not is_number(cell):
-                    raise ValueError(f"row {row}, column {header[at]!r}: expected a number, got {cell!r}")
-            columns[at] = [float(cell) for cell in columns[at]]
+        cells = [line[at] for line in lines]
+        if any(places.get(name) == at for name in texts):
+            columns[at] = cells
+            continue
+        meant = [meanings.get(cell.lower(), cell) for cell in cells]
+        for row, cell in enumerate(meant, 1):
+            if not is_number(cell):
+                raise ValueError(f"row {row}, column {header[at]!r}: expected a number, got {cell!r}")
+        columns[at] = [float(cell) for cell in meant]
     if places:
         return {name: columns[at] for name, at in places.items()}
     return [list(row) for row in zip(*columns.values(), strict=True)]  # of a single input of many numbers: one row a line
