@@ -101,19 +101,20 @@ class Service:
         spec = {"target": "y", "network": {"layers": layers}, "loss": {"type": "binary_cross_entropy"}, "epochs": 20, "seed": 7}
         return {"dataset": fields.pop("dataset", None) or self.dataset(), **spec, **fields}
 
-    def work(self, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Let a worker take a turn; answer how many slices it ran."""
+    def work(self, stopping: Callable[[], bool] = lambda: False, **settings: Any) -> int:
+        """Let a worker take a turn, with these settings of its own; answer how many slices it ran."""
+        chosen = self.settings.model_copy(update=settings)
         store = Store(self.settings.database)
-        heartbeat = Heartbeat(store, "worker_test", self.settings)
+        heartbeat = Heartbeat(store, "worker_test", chosen)
         try:
-            return take_turn(Worker(self.settings, store, "worker_test", "here", heartbeat, stopping, lambda: None))
+            return take_turn(Worker(chosen, store, "worker_test", "here", heartbeat, stopping, lambda: None))
         finally:
             store.close()
 
     def work_a_little(self) -> None:
         """Let a worker begin the next job and give it back with a checkpoint, not done."""
         asked = iter([False])
-        assert self.work(lambda: next(asked, True)) == 1
+        assert self.work(lambda: next(asked, True), call_seconds=1e-4) == 1
 
 
 def model_of(service: Service, job: str, name: str = "digits") -> dict[str, str]:

@@ -104,6 +104,10 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "create_predictions": ("job.create", lambda service: (trained(service), {})),
     "create_model_predictions": ("job.create", lambda service: (model(service, "asked", aliased=True), {})),
     "explain_job": ("job.create", lambda service: (trained(service), {"explain": {"type": "loss_line"}, "run": "job"})),
+    "explain_model": (
+        "job.create",
+        lambda service: (model(service, "explained", aliased=True), {"explain": {"type": "loss_line"}, "run": "job"}),
+    ),
     "cancel_job": ("job.cancel", queued),
     "stop_job": ("job.stop", queued),
     "pause_job": ("job.pause", queued),
@@ -135,7 +139,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
 }
 
 # Routes of a job, or of a model, that make another job.
-OF_A_JOB = {"create_predictions", "create_model_predictions", "explain_job"}
+OF_A_JOB = {"create_predictions", "create_model_predictions", "explain_job", "explain_model"}
 
 # Of each of its folds they write down this, too; or nothing else.
 OF_FOLDS = {"create_cross_validation": "job.create", "delete_cross_validation": "job.delete"}

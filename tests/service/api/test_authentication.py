@@ -19,6 +19,7 @@ NOWHERE = {
     "job_id": "job_" + "0" * 26,
     "dataset_id": "ds_" + "0" * 26,
     "upload_id": "up_" + "0" * 26,
+    "cross_validation_id": "cv_" + "0" * 26,
     "key_id": "key_" + "0" * 26,
     "tenant_id": "nobody",
 }
@@ -101,6 +102,7 @@ def test_what_is_another_tenants_is_not_there(service: Service) -> None:
     other = service.caller("other", ["read", "write", "admin"])
     ids = {"job_id": job, "dataset_id": dataset, "key_id": key, "tenant_id": "default", "webhook_id": webhook, "delivery_id": delivery}
     ids["upload_id"] = service.api.post("/v1/uploads", json={"bytes": 5}).json["id"]
+    ids["cross_validation_id"] = service.api.post("/v1/cross_validations", json={**service.spec(dataset=dataset), "folds": 2}).json["id"]
     ids |= model
     BODIES["create_model_version"] = {"job": job}
     for (method, path, operation), (_, nowhere_path, _) in zip(operations(service, ids), operations(service), strict=True):
