@@ -172,9 +172,9 @@ def estimated(spec: ResolvedSpec, tried: Rehearsal | None, found: Outlook, setti
         "measured": rate is not None,
         "workers": found.workers,
         "jobs_ahead": len(found.ahead),
-        "start_seconds": None if start is None else round(start, 3),
-        "training_seconds": round(training_seconds, 3),
-        "finish_seconds": None if finish is None else round(finish, 3),
+        "start_seconds": None if start is None else round(start, 6),
+        "training_seconds": round(training_seconds, 6),
+        "finish_seconds": None if finish is None else round(finish, 6),
     }
 
 
