@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,11 +123,27 @@ class TestAKilledJobEndsWithTheFilesOfAnUnbrokenRun:
         job = submit(client, data, LONG)
         started(job, until)
         frozen = busiest(service.worker_children())
-        os.kill(frozen, signal.SIGSTOP)
+        until(lambda: freeze(frozen, service.data_dir / "sankofa.db"), 10)
         taken_again(job, until, 1)
         os.kill(frozen, signal.SIGCONT)
         check_finished_once(job, unbroken)
         assert submit(client, data, SHORT).wait(30).state == "succeeded"  # the thawed worker is of use again
+
+
+def freeze(pid: int, database: Path) -> bool:
+    """Stop the process; False, and it goes on, where that was in the midst of a write to SQLite: until it ends, nobody else can write."""
+    os.kill(pid, signal.SIGSTOP)
+    if database.exists():
+        connection = sqlite3.connect(database, timeout=1, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            return False
+        finally:
+            connection.close()
+    return True
 
 
 def busiest(pids: list[int]) -> int:
