@@ -7,7 +7,8 @@ The cases are listed by --help; a dense one with "-float64" behind its name runs
 not installed, or that has no such layer, is left out with a word. All train on softmax cross-entropy and gather their own shuffled batches.
 
 Every contestant is a process of its own, bound to as many processors as it has threads, with a BLAS environment clean of settings of this
-machine. They take turns, one round each, so a slow moment of the machine hits all; the median of the rounds counts. "roofline" is the
+machine. They take turns, one round each, so a slow moment of the machine hits all; the median of the rounds counts. Whoever waits is stopped
+meanwhile (SIGSTOP): threads that spin while they wait for work would take a processor from whose turn it is. "roofline" is the
 matrix products of a step and nothing else, by numpy: what no dense network can pass. The first step is timed from the start of the process,
 imports included, with a warm kernel cache. Peak bytes are the most that the process had in memory.
 
@@ -22,6 +23,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -162,6 +164,7 @@ def measure(row: str, threads: int, contestants: list[str], rounds: int, seconds
             print(f"{row}: {name} is left out: {said['left_out']}", file=sys.stderr)
             child.communicate()
             continue
+        child.send_signal(signal.SIGSTOP)
         children[name] = child
         rows.append({"case": row, "threads": threads, "contestant": name, "seconds_to_first_step": said.pop("ready") - started} | said)
     rates: dict[str, list[float]] = {name: [] for name in children}
@@ -169,11 +172,14 @@ def measure(row: str, threads: int, contestants: list[str], rounds: int, seconds
         for each in rows:
             child = children[each["contestant"]]
             assert child.stdin is not None
+            child.send_signal(signal.SIGCONT)
             child.stdin.write(f"{seconds}\n")
             said = answer(child)
+            child.send_signal(signal.SIGSTOP)
             rates[each["contestant"]].append(said["steps_per_second"])
             each["peak_bytes"] = said["peak_bytes"]
     for child in children.values():
+        child.send_signal(signal.SIGCONT)
         child.communicate()
     medians = {name: statistics.median(found[1:]) for name, found in rates.items()}  # the first round warms up
     peers = [rate for name, rate in medians.items() if name not in ("nncore", ROOFLINE)]
