@@ -36,4 +36,5 @@ class StepReports:
 
     def end_epoch(self, sums: np.ndarray) -> None:
         """The sums begin anew."""
-        self.since -= sums
+        if self._every_steps is not None:
+            self.since -= sums

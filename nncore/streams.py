@@ -30,11 +30,7 @@ def stream(seed: int, name: StreamName) -> np.random.Generator:
 
 def generator_state(generator: np.random.Generator) -> np.ndarray:
     """The whole state of a PCG64 generator as six uint64: state (high, low), increment (high, low), kept half word (there?, value)."""
-    return state_words(generator.bit_generator.state)
-
-
-def state_words(state: Mapping[str, Any]) -> np.ndarray:
-    """What `bit_generator.state` of a PCG64 said, as `generator_state` has it: taking it is quick, its words take a while."""
+    state: Mapping[str, Any] = generator.bit_generator.state
     value, increment = state["state"]["state"], state["state"]["inc"]
     words = [value >> 64, value & _WORD, increment >> 64, increment & _WORD, state["has_uint32"], state["uinteger"]]
     return np.array(words, dtype=np.uint64)

@@ -20,10 +20,11 @@ from nncore.machine.machine import Machine, Rows
 from nncore.machine.program import Program
 from nncore.machine.run import LOSS_SUM, ROW_SUM, SUMS
 from nncore.optimizers import LBFGS
+from nncore.orders import Orders
 from nncore.report import Best, Report
 from nncore.schedules import Plateau, ReduceOnPlateau
 from nncore.step_reports import StepReports
-from nncore.streams import set_generator_state, state_words, stream
+from nncore.streams import stream
 
 if TYPE_CHECKING:
     from nncore.data import TrainingData
@@ -69,9 +70,7 @@ class Trainer:
         self._steps_per_epoch = -(-len(self._training_rows) // self._rows_per_step)
         self._epoch, self._sums = 0, np.zeros(SUMS)
         self._step_reports = StepReports(spec.report_every_steps)
-        self._shuffle = stream(spec.seed, "shuffle")
-        self._shuffle_state = self._shuffle.bit_generator.state  # as it was before the present order was drawn
-        self._order: np.ndarray | None = None  # of the training rows, in the present epoch
+        self._orders = Orders(spec.seed, self._training_rows, shuffled=spec.shuffle)
         self._scalars, self._rates, self._scalars_from = np.empty((0, 1)), np.empty(0), -1
         self._plateau = Plateau()  # stands still under every schedule but reduce_on_plateau
         self._follows_plateau = isinstance(spec.optimizer.schedule, ReduceOnPlateau)
@@ -230,8 +229,6 @@ class Trainer:
             return 1
         step = self.step
         in_epoch, block = step - self._epoch * self._steps_per_epoch, step - step % SCALAR_STEPS
-        if self._order is None:
-            self._order = self._drawn_order()
         if block != self._scalars_from:
             steps = np.arange(block, block + SCALAR_STEPS)
             optimizer, factor = self.spec.optimizer, self._plateau.factor
@@ -247,17 +244,13 @@ class Trainer:
             count = min(count, until_report - 1)
         scalars = self._scalars[step - block : step - block + count]
         if self._diagnostics and told:
-            self._diagnostics.before(scalars, self._order, begin)
-        done = self._machine.run_steps(scalars, self._sums, self._rows, self._order, begin)
+            self._diagnostics.before(scalars, self._orders.present(), begin)
+        done = self._machine.run_steps(scalars, self._sums, self._rows, self._orders.present(), begin)
         if done < count:
             raise Diverged(self.step, self._epoch, self._machine.verdict)
         if self._diagnostics and told:
             self._diagnosed = self._diagnostics.after()
         return count
-
-    def _drawn_order(self) -> np.ndarray:
-        """The order of the training rows in the present epoch."""
-        return self._shuffle.permutation(self._training_rows) if self.spec.shuffle else self._training_rows
 
     def _end_epoch(self) -> Report:
         """Judge the epoch, keep the parameters if they are the best, and make ready for the next. All that is on the clock, too."""
@@ -302,7 +295,7 @@ class Trainer:
     def _begin_epoch(self) -> None:
         self._sums[:] = 0
         self._evaluation.restart()
-        self._order, self._shuffle_state = None, self._shuffle.bit_generator.state
+        self._orders.end_epoch()
 
     # State
 
@@ -331,7 +324,7 @@ class Trainer:
             "parameters": machine.learned.copy(),
             "optimizer": machine.optimizer_state.copy(),
             "position": np.array([self.step, self._epoch], dtype=np.int64),
-            "shuffle": state_words(self._shuffle_state),
+            "shuffle": self._orders.state(),
             "sums": self._sums.copy(),
             "spec": self._digest(),
             "about": to_bytes_array(content),
@@ -362,12 +355,10 @@ class Trainer:
             self._seconds = float(state["seconds"][0]) if "seconds" in state else 0.0
         self._plateau, self._scalars_from = Plateau(*map(float, state.get("plateau", Plateau()))), -1
         self._machine.step, self._epoch = (int(number) for number in state["position"])
-        set_generator_state(self._shuffle, state["shuffle"])
         self._begin_epoch()
+        self._orders.restore(state["shuffle"])
         self._sums[:] = state["sums"]
         self._step_reports.since[:] = state.get("since", 0.0)
-        if self._search is None and self.step > self._epoch * self._steps_per_epoch:
-            self._order = self._drawn_order()  # again: the state holds the generator from before
 
     def _begin_with(self, learned: np.ndarray) -> None:
         own = self._machine.learned

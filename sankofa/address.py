@@ -16,7 +16,7 @@ import ipaddress
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from sankofa.errors import InvalidInput
 from sankofa.profiles import Profile, read_profile
@@ -67,7 +67,7 @@ def _url(url: str | None, told: Profile | None, usual: Profile | None) -> tuple[
     ]
     found, source = next((str(found), str(source)) for found, source in places if found)
     if not is_url(found):
-        raise InvalidInput(f"{source}: the service's address: expected http://HOST:PORT or https://HOST, got {found!r}")
+        raise InvalidInput(f"{source}: the service's address: expected http://HOST:PORT or https://HOST, got {shown(found)!r}")
     return found.rstrip("/"), source
 
 
@@ -108,6 +108,15 @@ def is_url(text: str) -> bool:
     except ValueError:  # brackets that hold no address
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def shown(url: str) -> str:
+    """The address as it may be printed: without a password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:...@{host}"))
 
 
 def is_loopback(url: str) -> bool:

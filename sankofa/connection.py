@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from sankofa.address import find, is_loopback
+from sankofa.address import find, is_loopback, shown
 from sankofa.errors import Busy, InvalidInput, Problem, Refused, Unreachable, refusal
 
 # Answers that say "later"; everything a request does here is safe to repeat, POSTs by their Idempotency-Key.
@@ -142,7 +142,7 @@ class Connection:
         try:
             yield response
         except httpx2.TransportError as error:
-            raise Unreachable(f"{self.url}{path}: the connection broke ({_reason(error)})") from error
+            raise Unreachable(f"{shown(self.url)}{path}: the connection broke ({_reason(error)})") from error
         finally:
             response.close()
 
@@ -162,7 +162,7 @@ class Connection:
         except ValueError as error:
             kind = response.headers.get("content-type", "no content type")
             raise Unreachable(
-                f"{response.url} answered {kind} where JSON was expected: is this the address of a Sankofa service?"
+                f"{shown(str(response.url))} answered {kind} where JSON was expected: is this the address of a Sankofa service?"
             ) from error
 
     def rest(self, number: int) -> None:
@@ -183,7 +183,7 @@ class Connection:
             except httpx2.TransportError as error:
                 if last or self._closed.is_set() or isinstance(error, httpx2.UnsupportedProtocol):
                     tried = f"tried {number + 1} times in {time.monotonic() - started:.1f} s"
-                    raise Unreachable(f"cannot reach {self.url} ({_reason(error)}; {tried}). {self._remedy()}") from error
+                    raise Unreachable(f"cannot reach {shown(self.url)} ({_reason(error)}; {tried}). {self._remedy()}") from error
             except Refused as error:
                 if last or error.problem.status not in RETRIED_STATUSES:
                     raise

@@ -66,6 +66,8 @@ def read_profile(name: str | None = None) -> Profile | None:
     asked = f"profile {chosen}"
     profiles = document.get("profiles", {})
     if not isinstance(chosen, str) or not isinstance(profiles, dict) or not isinstance(profiles.get(chosen), dict):
+        if isinstance(profiles, dict) and isinstance(chosen, str) and chosen in profiles:
+            raise InvalidInput(f'{path}: {chosen} of [profiles] is no table; expected [profiles.{chosen}] with url = "https://HOST"')
         known = [each for each in profiles if isinstance(each, str)] if isinstance(profiles, dict) else []
         close = difflib.get_close_matches(str(chosen), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"there {_listed(known)}" if path.exists() else "there is no such file"
@@ -103,7 +105,9 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not TOML: expected text in UTF-8, byte {error.start + 1:,} is none") from error
+    except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{path} is not TOML: {error}") from error
 
 

@@ -133,7 +133,7 @@ def _check_training_rows(spec: TrainingSpec, rows: int, faults: Faults) -> None:
     test = validation_size(rows, spec.test.fraction) if spec.test else 0
     if spec.fold is not None and spec.fold.of > rows - test:
         message = f"{counted(rows - test, 'row')} cannot be dealt to {spec.fold.of} folds; ask for fewer, or send more rows"
-        faults.add("/fold/of", "too_many_folds", message, expected=f"at most {rows - test:,}", got=str(spec.fold.of))
+        faults.add("/fold/of", "too_many_folds", message, expected=f"at most {counted(rows - test, 'fold')}", got=str(spec.fold.of))
     for name, asked, others in (("validation", spec.validation, test), ("test", spec.test, 0)):
         if asked is not None and validation_size(rows, asked.fraction) + others >= rows:
             beside = f", beside {others:,} for the test," if others else ""

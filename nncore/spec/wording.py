@@ -112,7 +112,9 @@ def _expected(place: Place, code: str, expected: str, got: str, hint: str = "") 
 
 def _unknown_field(place: Place) -> Fault:
     name = str(place.parts[-1])
-    allowed = list(place.type.model_fields) if is_model(place.type) else []
+    allowed = []
+    if is_model(place.type):  # without those that are there to be refused with a reason
+        allowed = [each for each, field in place.type.model_fields.items() if field.annotation is not type(None)]
     message = f"unknown field {short(name)}"
     if allowed:
         message += f".{did_you_mean(name, allowed)} Allowed here: {', '.join(allowed)}"

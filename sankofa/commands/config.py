@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sankofa.address import find
+from sankofa.address import find, shown
 from sankofa.commands.options import as_json, write_json
 from sankofa.profiles import config_path, profile_names
 
@@ -26,9 +26,9 @@ def config(profile: str | None, as_json: bool) -> None:
     found, names, path = find(profile=profile), profile_names(), config_path()
     if as_json:
         sources = {"url_source": found.url_source, "key_source": found.key_source}
-        write_json({"url": found.url, "has_key": found.key is not None, **sources, "config_path": str(path), "profiles": names})
+        write_json({"url": shown(found.url), "has_key": found.key is not None, **sources, "config_path": str(path), "profiles": names})
         return
-    click.echo(f"service   {found.url}\n          from {found.url_source}")
+    click.echo(f"service   {shown(found.url)}\n          from {found.url_source}")
     click.echo(f"key       {'found, from ' + found.key_source if found.key else 'none found'}")
     click.echo(f"file      {path}{'' if path.exists() else ', which does not exist'}")
     if names:

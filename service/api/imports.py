@@ -120,7 +120,8 @@ def _definition(text: str, faults: list[Fault]) -> NetworkDefinition | None:
     except ValidationError as error:
         faults += faults_of(error, "/definition", NetworkDefinition)
     except (ValueError, RecursionError) as error:
-        faults.append(Fault("/definition", "malformed_json", f"definition: expected a JSON object: {str(error)[:200]}", "a JSON object"))
+        where = f"; line {error.lineno} column {error.colno} is no JSON" if isinstance(error, json.JSONDecodeError) else ""
+        faults.append(Fault("/definition", "malformed_json", f"definition: expected a JSON object{where}", "a JSON object"))
     return None
 
 

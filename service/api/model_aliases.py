@@ -107,6 +107,9 @@ def move_model_alias(path: AliasPath, body: AliasBody) -> Response:
     """
     here, owner = context(), tenant_id()
     is_new = request.headers.get("If-None-Match", "").strip() == "*"
+    if is_new and "If-Match" in request.headers:
+        detail = "If-None-Match: * and If-Match never hold both: send the first to make the alias, the second to move it."
+        raise Refusal(412, "precondition_failed", detail)
     if not is_new:
         must_be_sent()
     while True:

@@ -102,7 +102,7 @@ class IllegalAction(StoreError):
 
     def __init__(self, job_id: str, action: str, state: str, allowed: Sequence[str]) -> None:
         possible = f" Possible now: {', '.join(allowed)}." if allowed else ""
-        super().__init__(f"The job {_SAID.get(state, f'is {state}')}; it cannot be {_DONE[action]}.{possible}")
+        super().__init__(f"The job {job_id} {_SAID.get(state, f'is {state}')}; it cannot be {_DONE[action]}.{possible}")
         self.job_id = job_id
         self.state = state
         self.allowed = tuple(allowed)

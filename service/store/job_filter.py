@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,12 +57,29 @@ def as_text(value: Any) -> str:
 
 
 def _tagged(store: Store, name: str, value: str | None) -> sa.ColumnElement[bool]:
+    """Numbers with a fraction or an exponent are compared as numbers: 1e21 is written in many ways, and databases have their own."""
     plain: sa.ColumnElement[Any]
+    number = None if value is None else _fractional(value)
     if store.is_sqlite:
         tag = sa.func.json_each(Job.tags).table_valued("key", "value", "type")
         plain = sa.case(*((tag.c.type == word, word) for word in ("true", "false", "null")), else_=sa.cast(tag.c.value, sa.Text))
+        equal = sa.and_(tag.c.type.in_(("integer", "real")), tag.c.value == sa.literal(number, sa.Float))
     else:
-        tag = sa.func.json_each_text(Job.tags).table_valued("key", "value")
-        plain = sa.func.coalesce(tag.c.value, "null")
+        tag = sa.func.json_each(Job.tags).table_valued("key", sa.column("value", sa.JSON))
+        text = tag.c.value.op("#>>", return_type=sa.Text)(sa.text("'{}'"))
+        plain = sa.func.coalesce(text, "null")
+        exactly = sa.cast(text, sa.Numeric) == sa.cast(sa.literal(repr(number)), sa.Numeric)
+        equal = sa.case((sa.func.json_typeof(tag.c.value) == "number", exactly), else_=sa.false())
     found = sa.select(sa.literal(1)).select_from(tag).where(tag.c.key == name)
-    return (found if value is None else found.where(plain == value)).correlate(Job).exists()
+    if value is not None:
+        found = found.where(plain == value if number is None else sa.or_(plain == value, equal))
+    return found.correlate(Job).exists()
+
+
+def _fractional(text: str) -> float | None:
+    """The number that a text is in JSON, if it is finite and no whole one."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, float) and math.isfinite(value) else None

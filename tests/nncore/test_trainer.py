@@ -94,8 +94,8 @@ def orders(trainer: Trainer) -> list[list[int]]:
     """The order of the rows in each epoch."""
     found: dict[int, list[int]] = {}
     for report in trainer.run(call_seconds=1e-9):
-        if not report.epoch_ended and trainer._order is not None:
-            found[report.epoch] = trainer._order.tolist()
+        if not report.epoch_ended and trainer._orders._present is not None:
+            found[report.epoch] = trainer._orders._present.tolist()
     return list(found.values())
 
 

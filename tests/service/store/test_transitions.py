@@ -136,7 +136,7 @@ def test_allowed_actions_are_those_that_would_change_the_job(state):
 def test_a_refused_action_names_the_state_and_what_is_possible(scene):
     job_id, _ = scene.job_in(State.STOPPING)
 
-    with pytest.raises(IllegalAction, match=r"The job is stopping; it cannot be paused\. Possible now: cancel\.") as caught:
+    with pytest.raises(IllegalAction, match=r"The job job_\w+ is stopping; it cannot be paused\. Possible now: cancel\.") as caught:
         jobs.request(scene.store, "default", job_id, Action.PAUSE)
 
     assert caught.value.allowed == ("cancel",)
@@ -145,7 +145,7 @@ def test_a_refused_action_names_the_state_and_what_is_possible(scene):
 def test_a_job_that_has_ended_says_so_in_plain_words(scene):
     job_id, _ = scene.job_in(State.SUCCEEDED)
 
-    with pytest.raises(IllegalAction, match=r"^The job has succeeded; it cannot be cancelled\.$"):
+    with pytest.raises(IllegalAction, match=r"^The job job_\w+ has succeeded; it cannot be cancelled\.$"):
         jobs.request(scene.store, "default", job_id, Action.CANCEL)
 
 
