@@ -7,10 +7,10 @@ The cases are listed by --help; a dense one with "-float64" behind its name runs
 not installed, or that has no such layer, is left out with a word. All train on softmax cross-entropy and gather their own shuffled batches.
 
 Every contestant is a process of its own, bound to as many processors as it has threads, with a BLAS environment clean of settings of this
-machine. They take turns, one round each, so a slow moment of the machine hits all; the median of the rounds counts. Whoever waits is stopped
-meanwhile (SIGSTOP): threads that spin while they wait for work would take a processor from whose turn it is. "roofline" is the
-matrix products of a step and nothing else, by numpy: what no dense network can pass. The first step is timed from the start of the process,
-imports included, with a warm kernel cache. Peak bytes are the most that the process had in memory.
+machine. They take turns, one round each, so a slow moment of the machine hits all; the median of the rounds counts. Whoever waits is
+stopped meanwhile (SIGSTOP): threads that spin while they wait for work would take a processor from whose turn it is. "roofline" is the
+matrix products of a step and nothing else, by numpy: what no dense network can pass. The first step is timed from the start of the
+process, imports included, with a warm kernel cache. Peak bytes are the most that the process had in memory.
 
 At the end each contestant is started cold --rounds times, and trains a 64-32-10 network on handwritten digits until 95 % of the rows it has
 never seen are right: seconds from the start of the process, and peak bytes.

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pytest
 from sankofa import Client, InvalidFile, JobCancelled, read_safetensors, safetensors_metadata
 from sankofa.commands.exits import Exit
 from sankofa.errors import Conflict, InvalidRequest, NotAllowed, NotFound
+from tests.sankofa.processes import processes_of, until
 
 pytestmark = pytest.mark.e2e
 
@@ -29,27 +30,6 @@ XOR = {"x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [0, 1, 1, 0]}
 LAYERS = [{"type": "dense", "units": 8, "activation": "tanh"}, {"type": "dense", "units": 1}]
 OPTIONS: dict[str, Any] = {"optimizer": {"type": "adam", "learning_rate": 0.05}, "batch_size": 4, "seed": 7}
 ENDLESS = 5_000_000
-
-
-def until(promise: Callable[[], Any], seconds: float = 20.0) -> float:
-    started = time.monotonic()
-    while not promise():
-        assert time.monotonic() - started < seconds, "it did not happen in time"
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
-def processes_of(data_dir: Path) -> list[int]:
-    """Every living process that was started for this data folder, whoever its parent is by now."""
-    mark = f"SANKOFA_DATA_DIR={data_dir.resolve()}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
 
 
 class Serve:
@@ -403,46 +383,3 @@ def test_the_parts_run_one_by_one(tmp_path: Path) -> None:
         worker.kill()
         api.wait()
         worker.wait()
-
-
-def demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "sankofa", "demo", "--data-dir", str(folder / "data"), *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_the_demo_learns_digits_and_leaves_nothing_running(tmp_path: Path) -> None:
-    with demo(tmp_path, "--json") as process:
-        stdout, stderr = process.communicate(timeout=280)
-    assert process.returncode == Exit.DONE, stderr
-    numbers = json.loads(stdout)
-    assert numbers["accuracy"] >= 0.95
-    assert numbers["rows"] >= 300
-    assert [step["step"] for step in numbers["steps"]][3:6] == [
-        "upload digits.csv.gz",
-        "train a 64-32-10 network",
-        "fetch digits.safetensors",
-    ]
-    assert read_safetensors((tmp_path / "digits.safetensors").read_bytes())["0.weight"].shape == (32, 64)
-    assert Path(numbers["weights"]) == tmp_path / "digits.safetensors"
-    assert {path.name for path in Path(numbers["logs"]).iterdir()} >= {"api.log", "worker.log"}
-    assert "accuracy 0.9" in stderr
-    assert processes_of(tmp_path / "data") == []
-
-
-def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path) -> None:
-    with demo(tmp_path) as process:
-        until(lambda: len(processes_of(tmp_path / "data")) >= 4, 200)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == Exit.INTERRUPTED
-    assert stderr.endswith("interrupted\n")
-    assert "Traceback" not in stderr
-    assert processes_of(tmp_path / "data") == []
-
-
-def test_a_demo_that_cannot_write_says_so_before_it_starts(tmp_path: Path) -> None:
-    with demo(tmp_path, "--output", "nowhere/digits.safetensors") as process:
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == Exit.USAGE
-    assert "nowhere" in stderr
-    assert not (tmp_path / "data").exists()
