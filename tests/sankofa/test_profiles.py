@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sankofa import InvalidInput
-from sankofa.address import find
+from sankofa.address import find, shown
 
 CONFIG = """
 profile = "work"
@@ -82,6 +82,7 @@ def test_it_is_known_where_url_and_key_come_from(config: Path, monkeypatch: pyte
         ("", "work", "no profile work; there are none"),
         ("profile = 3", None, "no profile 3"),
         ("profiles = 3", "work", "no profile work"),
+        ("[profiles]\nwork = 3", "work", "work of [profiles] is no table; expected [profiles.work]"),
         ("[profiles.work", None, "is not TOML"),
         ("[profiles.work]\nurl = 'http://x'\napikey = 'y'", "work", "unknown apikey; did you mean api_key?"),
         ("[profiles.work]\nurl = 3", "work", "url: expected a text, got int"),
@@ -99,6 +100,25 @@ def test_what_is_wrong_with_it_is_told(config: Path, text: str, profile: str | N
     assert told in str(refused.value)
     assert str(config) in str(refused.value)
     assert "k\u00e9y" not in str(refused.value)
+
+
+def test_a_file_in_another_encoding_is_told_by_the_byte(config: Path) -> None:
+    config.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(InvalidInput, match="expected text in UTF-8, byte 6 is none"):
+        find(profile="work")
+
+
+@pytest.mark.parametrize(
+    ("url", "printed"),
+    [
+        ("http://ann:secret@127.0.0.1:1/api", "http://ann:...@127.0.0.1:1/api"),
+        ("http://ann@127.0.0.1:1", "http://ann@127.0.0.1:1"),
+        ("http://:secret@[::1]:1", "http://:...@[::1]:1"),
+        ("https://training.example.org", "https://training.example.org"),
+    ],
+)
+def test_a_password_in_an_address_is_not_printed(url: str, printed: str) -> None:
+    assert shown(url) == printed
 
 
 def test_a_profile_without_a_file_is_told(config: Path) -> None:

@@ -150,6 +150,13 @@ def test_what_is_wrong_is_named_at_once_and_nothing_is_written(service: Service,
     assert rows_in(service, CrossValidation, Job, IdempotencyKey) == [0, 0, 0]
 
 
+def test_what_the_folds_stand_for_is_not_said_to_be_allowed(service: Service) -> None:
+    (fault,) = service.api.post("/v1/cross_validations", json=body(service, flods=3)).json["errors"]
+    assert "did you mean" in fault["message"]
+    assert {"folds", "test", "seed"} < set(fault["expected"].split(", "))
+    assert not {"fold", "validation", "split_column", "parent"} & set(fault["expected"].split(", "))
+
+
 def test_what_is_wrong_with_one_fold_alone_is_named_and_nothing_is_written(service: Service) -> None:
     """Whichever holds out the group of 3 rows trains on 9: in batches of 4 a single row is left."""
     groups = ["a"] * 4 + ["b"] * 3 + ["c"] * 5
@@ -250,6 +257,7 @@ def test_it_is_deleted_with_all_its_jobs_or_not_at_all(stored_service: Service) 
     service.api.post(f"/v1/jobs/{made['jobs'][0]['job']}/cancel")
     refused = service.api.delete(made["links"]["self"])
     assert (refused.status_code, refused.json["code"]) == (409, "illegal_action")
+    assert refused.json["detail"].startswith(f"The job {made['jobs'][1]['job']} is queued; it cannot be deleted.")
     assert shown(service, made)["deleted"] == 0
     work(service, made)
     freed = service.api.delete(made["links"]["self"]).json

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.service.api.conftest import Caller, Service
@@ -115,6 +117,18 @@ def test_jobs_are_found_by_tags_name_and_time(stored_service: Service) -> None:
     assert listed(api, f"created_before={made['a']}") == []
     assert listed(api, "created_after=2020-01-01T00:00:00%2B02:00") == ["d", "c", "b", "a"]
     assert api.get("/v1/jobs?created_after=yesterday").status_code == 422
+
+
+@pytest.mark.parametrize("number", [1e21, -1e21, 1e-7, -0.0, 0.1 + 0.2, 1.7976931348623157e308, 5e-324, 2.0])
+def test_a_tag_that_is_a_number_is_found_however_it_is_written(stored_service: Service, number: float) -> None:
+    dataset = stored_service.dataset()
+    for name, value in (("a", number), ("b", True), ("c", "other"), ("d", 7)):
+        stored_service.job(name=name, tags={"rate": value}, dataset=dataset)
+    api = stored_service.api
+    for written in (repr(number), f"{number:.17e}"):
+        assert listed(api, f"tag=rate={quote(written)}") == ["a"]
+    asked = api.post("/v1/jobs/actions", json={"action": "cancel", "tags": {"rate": number}}).json
+    assert len(asked["changed"]) == 1
 
 
 def test_many_jobs_are_asked_at_once(stored_service: Service) -> None:

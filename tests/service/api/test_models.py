@@ -104,6 +104,8 @@ class TestAliases:
         assert (late.status_code, late.json["code"], late.json["revision"]) == (412, "precondition_failed", 2)
         assert move(model, 1, {}).status_code == 428
         assert move(model, 1, {"If-None-Match": "*"}).status_code == 412
+        both = move(model, 1, {"If-None-Match": "*", "If-Match": "*"}, alias="staging")
+        assert (both.status_code, "never hold both" in both.json["detail"]) == (412, True)
         assert move(model, 7, {"If-Match": "*"}).status_code == 404
         assert move(model, 1, {"If-Match": "*"}, alias="staging").status_code == 404
         assert model.api.post("/v1/models/digits/predict?alias=production", json=ROWS).headers["Sankofa-Version"] == "2"
