@@ -152,7 +152,7 @@ def test_what_is_wrong_is_named_at_once_and_nothing_is_written(service: Service,
 
 def test_what_the_folds_stand_for_is_not_said_to_be_allowed(service: Service) -> None:
     (fault,) = service.api.post("/v1/cross_validations", json=body(service, flods=3)).json["errors"]
-    assert "did you mean" in fault["message"]
+    assert 'Did you mean "folds"?' in fault["message"]
     assert {"folds", "test", "seed"} < set(fault["expected"].split(", "))
     assert not {"fold", "validation", "split_column", "parent"} & set(fault["expected"].split(", "))
 
