@@ -45,11 +45,13 @@ class Orders:
             self._drawn(generator)
         return generator_state(generator)
 
-    def restore(self, state: np.ndarray) -> None:
-        """Go on where `state` was taken, with nothing drawn of that epoch."""
+    def restore(self, state: np.ndarray, *, begun: bool) -> None:
+        """Go on where `state` was taken. begun: within an epoch, whose order is drawn again even if it is done with."""
         set_generator_state(self._generator, state)
         self._present = None
         self._keep()
+        if begun:
+            self.present()
 
     def _drawn(self, generator: np.random.Generator) -> np.ndarray:
         order = self._rows.copy()

@@ -356,7 +356,7 @@ class Trainer:
         self._plateau, self._scalars_from = Plateau(*map(float, state.get("plateau", Plateau()))), -1
         self._machine.step, self._epoch = (int(number) for number in state["position"])
         self._begin_epoch()
-        self._orders.restore(state["shuffle"])
+        self._orders.restore(state["shuffle"], begun=self._search is None and self.step > self._epoch * self._steps_per_epoch)
         self._sums[:] = state["sums"]
         self._step_reports.since[:] = state.get("since", 0.0)
 
