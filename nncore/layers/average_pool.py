@@ -25,7 +25,7 @@ from nncore.layers.windows import (
     reach,
     refuse_empty_windows,
 )
-from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
+from nncore.machine.kernels import ROWS, Array, Op, clear, jit, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
@@ -65,13 +65,14 @@ def _shares(g: Array, include_pad: int, i: int, shares: Array) -> None:
     """shares (windows across,): what each number counts for in the windows of row i."""
     tall, wide, one = g[3], g[4], shares.dtype.type(1)
     if include_pad:
-        shares[:] = one / shares.dtype.type(tall * wide)
+        for j in range(shares.size):
+            shares[j] = one / shares.dtype.type(tall * wide)
     else:
         down = 0
         for ki in range(tall):
             at = i * g[5] + ki * g[7] - g[9]
             down += int((at >= 0) & (at < g[1]))
-        shares[:] = shares.dtype.type(0)
+        clear(shares)
         for kj in range(wide):
             low, high = reach(g, kj)
             for j in range(low, high):
@@ -131,7 +132,7 @@ def average_pool_backward(op: Op, arena: Array, integers: Array) -> None:
     shares, parts, halves = view(arena, scratch_at, width), view(arena, scratch_at + width, width), halved(g)
     column = view(arena, scratch_at + 2 * width, length)
     if not halves or 2 * rows < height or 2 * width < length:
-        view(arena, dx_at, planes * height * length)[:] = zero
+        clear(view(arena, dx_at, planes * height * length))
     for plane in range(planes if halves else 0):
         for i in range(rows):
             for j in range(width):

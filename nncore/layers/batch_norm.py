@@ -27,7 +27,7 @@ from nncore.errors import Fault, InvalidSpec
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
 from nncore.layers.layer_norm import Epsilon, affine_places
-from nncore.machine.kernels import FIRST_ROW, ROWS, ROWS_AT_ONCE, Array, Op, kernel, view
+from nncore.machine.kernels import FIRST_ROW, ROWS, ROWS_AT_ONCE, Array, Op, clear, kernel, view
 from nncore.machine.plan import Plan, Value
 
 
@@ -94,7 +94,7 @@ def batch_norm_forward(op: Op, arena: Array, integers: Array) -> None:
     x, y, kept = view(arena, x_at, rows, channels, area), view(arena, y_at, rows, channels, area), view(arena, kept_at, 4, channels)
     weight, bias = view(arena, weight_at if affine else kept_at, channels), view(arena, bias_at if affine else kept_at, channels)
     mean, variance, inverse, part = kept[0], kept[1], kept[2], kept[3]
-    kept[:] = zero
+    clear(view(arena, kept_at, 4 * channels))
     if area == 1:
         wide = view(arena, x_at, rows, channels)
         for row in range(rows):
@@ -103,7 +103,7 @@ def batch_norm_forward(op: Op, arena: Array, integers: Array) -> None:
             if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
                 for j in range(channels):
                     mean[j] += part[j]
-                part[:] = zero
+                clear(part)
         for j in range(channels):
             mean[j] *= share
         for row in range(rows):
@@ -113,7 +113,7 @@ def batch_norm_forward(op: Op, arena: Array, integers: Array) -> None:
             if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
                 for j in range(channels):
                     variance[j] += part[j]
-                part[:] = zero
+                clear(part)
     else:
         for row in range(rows):
             for channel in range(channels):
@@ -124,7 +124,7 @@ def batch_norm_forward(op: Op, arena: Array, integers: Array) -> None:
             if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
                 for channel in range(channels):
                     mean[channel] += part[channel]
-                part[:] = zero
+                clear(part)
         for channel in range(channels):
             mean[channel] *= share
         for row in range(rows):
@@ -137,7 +137,7 @@ def batch_norm_forward(op: Op, arena: Array, integers: Array) -> None:
             if (row + 1) % ROWS_AT_ONCE == 0 or row + 1 == rows:
                 for channel in range(channels):
                     variance[channel] += part[channel]
-                part[:] = zero
+                clear(part)
     for j in range(channels):
         variance[j] *= share
         inverse[j] = one / np.sqrt(variance[j] + epsilon) if np.isfinite(variance[j]) else kind(np.nan)
@@ -167,8 +167,8 @@ def batch_norm_backward(op: Op, arena: Array, integers: Array) -> None:
     mean, inverse, weight = kept[0], kept[2], view(arena, weight_at if affine else kept_at, channels)
     along = view(arena, dweight_at if affine else kept_at + 3 * channels, channels)
     total = view(arena, dbias_at if affine else kept_at + 4 * channels, channels)
-    along[:] = zero
-    total[:] = zero
+    clear(along)
+    clear(total)
     wide, slopes = view(arena, x_at, rows, channels * area), view(arena, dy_at, rows, channels * area)
     for row in range(rows if area == 1 else 0):
         for j in range(channels):

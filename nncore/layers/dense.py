@@ -22,7 +22,7 @@ from nncore.faults import counted
 from nncore.initialisers import BiasInitialiser, Initialiser, WeightInitialiser
 from nncore.layers.activation import SLOPE_OF_STEP, applied_in_place, lower_activation
 from nncore.layers.layer import Layer, Shape
-from nncore.machine.kernels import ROWS, ROWS_AT_ONCE, Array, Op, kernel, view
+from nncore.machine.kernels import ROWS, ROWS_AT_ONCE, Array, Op, clear, kernel, view
 from nncore.machine.plan import NOWHERE, Parameter, Plan, Value
 from nncore.machine.products import product_with_transposed, transposed_product
 
@@ -209,7 +209,7 @@ def dense_backward(op: Op, arena: Array, integers: Array) -> None:
         np.dot(delta, view(arena, weight_at, units, inputs), view(arena, dx_at, rows, inputs))
     if dbias_at >= 0:
         dbias = view(arena, dbias_at, units)
-        dbias[:] = 0
+        clear(dbias)
         for first in range(0, rows, ROWS_AT_ONCE):
             total = delta[first]
             for row in range(first + 1, min(first + ROWS_AT_ONCE, rows)):

@@ -22,7 +22,7 @@ from nncore.errors import Fault, InvalidSpec
 from nncore.initialisers import Initialiser, Normal, WeightInitialiser
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
-from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import ROWS, Array, Op, clear, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 MOST_TOKENS = 2**24  # float32 tells all whole numbers up to here apart
@@ -117,10 +117,10 @@ def embedding_forward(op: Op, arena: Array, integers: Array) -> None:
 def embedding_backward(op: Op, arena: Array, integers: Array) -> None:
     """dweight = dy, added up for each token; nothing for the padding."""
     x_at, dweight_at, dy_at, vocabulary, steps, dimensions, padding = op[:7]
-    count, zero = integers[ROWS] * steps, arena.dtype.type(0)
+    count = integers[ROWS] * steps
     tokens, dy = view(arena, x_at, count), view(arena, dy_at, count, dimensions)
     dweight = view(arena, dweight_at, vocabulary, dimensions)
-    dweight[:] = zero
+    clear(view(arena, dweight_at, vocabulary * dimensions))
     for i in range(count):
         token = int(tokens[i])
         if token != padding:

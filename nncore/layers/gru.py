@@ -21,7 +21,7 @@ import numpy as np
 
 from nncore.definition import shown
 from nncore.layers.recurrence import Recurrent, add_state_gradient, batch_first, give_states, sigmoids, sum_over_rows, tangents, time_first
-from nncore.machine.kernels import ROWS, Array, Kernel, Op, kernel, view
+from nncore.machine.kernels import ROWS, Array, Kernel, Op, clear, kernel, view
 
 
 class GRU(Recurrent):
@@ -54,7 +54,7 @@ def gru_forward(op: Op, arena: Array, integers: Array) -> None:
 
     time_first(view(arena, x_at, rows, steps, features), inputs, reverse)
     np.dot(view(inputs, 0, steps * rows, features), weight_ih.T, view(gates, 0, steps * rows, three))
-    hidden[0] = 0
+    clear(view(hidden, 0, rows * units))
     for t in range(steps):
         np.dot(hidden[t], weight_hh.T, recurrent[t])
         for row in range(rows):
@@ -85,7 +85,7 @@ def gru_backward(op: Op, arena: Array, integers: Array) -> None:
     weight_ih, weight_hh = view(arena, p_at, three, features), view(arena, p_at + three * features, three, units)
     dbiases, dy = view(arena, dp_at + three * (features + units), 2, three), view(arena, dy_at, rows, steps if every else 1, width)
 
-    dhidden[:] = 0
+    clear(view(dhidden, 0, rows * units))
     for t in range(steps - 1, -1, -1):
         add_state_gradient(dy, dhidden, t, steps, reverse)
         for row in range(rows):
@@ -111,7 +111,7 @@ def gru_backward(op: Op, arena: Array, integers: Array) -> None:
                     dhidden[row, j] += through[row, j]
     deltas, recurrent_deltas = view(gates, 0, steps * rows, three), view(recurrent, 0, steps * rows, three)
     np.dot(deltas.T, inputs, view(arena, dp_at, three, features))
-    np.dot(recurrent_deltas.T, view(hidden[:steps], 0, steps * rows, units), view(arena, dp_at + three * features, three, units))
+    np.dot(recurrent_deltas.T, view(hidden, 0, steps * rows, units), view(arena, dp_at + three * features, three, units))
     sum_over_rows(deltas, dbiases[0])
     sum_over_rows(recurrent_deltas, dbiases[1])
     if dx_at >= 0:

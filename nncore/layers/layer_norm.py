@@ -20,7 +20,7 @@ from nncore.errors import Fault, InvalidSpec
 from nncore.initialisers import Constant
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
-from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import ROWS, Array, Op, clear, kernel, view
 from nncore.machine.plan import NOWHERE, Place, Plan, Value
 
 Epsilon = Annotated[float, Field(ge=1e-12, le=1, description="Added to the variance, so that equal numbers divide by no zero.")]
@@ -122,8 +122,8 @@ def layer_norm_backward(op: Op, arena: Array, integers: Array) -> None:
     weight = view(arena, weight_at if affine else x_at, width)
     dweight, dbias = view(arena, dweight_at if affine else dy_at, width), view(arena, dbias_at if affine else dy_at, width)
     if affine:
-        dweight[:] = zero
-        dbias[:] = zero
+        clear(dweight)
+        clear(dbias)
     for run in range(runs):
         numbers, slope, mean, inverse = x[run], dy[run], kept[run, 0], kept[run, 1]
         if affine:

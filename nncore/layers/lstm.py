@@ -20,7 +20,7 @@ import numpy as np
 
 from nncore.definition import shown
 from nncore.layers.recurrence import Recurrent, add_state_gradient, batch_first, give_states, sigmoids, sum_over_rows, tangents, time_first
-from nncore.machine.kernels import ROWS, Array, Kernel, Op, kernel, view
+from nncore.machine.kernels import ROWS, Array, Kernel, Op, clear, kernel, view
 
 
 class LSTM(Recurrent):
@@ -55,8 +55,8 @@ def lstm_forward(op: Op, arena: Array, integers: Array) -> None:
 
     time_first(view(arena, x_at, rows, steps, features), inputs, reverse)
     np.dot(view(inputs, 0, steps * rows, features), weight_ih.T, view(gates, 0, steps * rows, four))
-    hidden[0] = 0
-    cells[0] = 0
+    clear(view(hidden, 0, rows * units))
+    clear(view(cells, 0, rows * units))
     for t in range(steps):
         np.dot(hidden[t], weight_hh.T, recurrent)
         for row in range(rows):
@@ -65,14 +65,14 @@ def lstm_forward(op: Op, arena: Array, integers: Array) -> None:
                 gate[j] += extra[j] + biases[0, j] + biases[1, j]
             for j in range(2 * units, 3 * units):
                 gate[j] += gate[j]
-        sigmoids(view(gates[t], 0, rows * four))
+        sigmoids(view(gates, t * rows * four, rows * four))
         for row in range(rows):
             gate, before, cell = gates[t, row], cells[t, row], cells[t + 1, row]
             for j in range(2 * units, 3 * units):
                 gate[j] += gate[j] - one
             for j in range(units):
                 cell[j] = gate[units + j] * before[j] + gate[j] * gate[2 * units + j]
-        tangents(view(cells[t + 1], 0, rows * units), view(bent[t], 0, rows * units))
+        tangents(view(cells, (t + 1) * rows * units, rows * units), view(bent, t * rows * units, rows * units))
         for row in range(rows):
             gate, shown, tanh_c = gates[t, row], hidden[t + 1, row], bent[t, row]
             for j in range(units):
@@ -94,8 +94,8 @@ def lstm_backward(op: Op, arena: Array, integers: Array) -> None:
     weight_ih, weight_hh = view(arena, p_at, four, features), view(arena, p_at + four * features, four, units)
     dbiases, dy = view(arena, dp_at + four * (features + units), 2, four), view(arena, dy_at, rows, steps if every else 1, width)
 
-    dhidden[:] = 0
-    dcell[:] = 0
+    clear(view(dhidden, 0, rows * units))
+    clear(view(dcell, 0, rows * units))
     for t in range(steps - 1, -1, -1):
         add_state_gradient(dy, dhidden, t, steps, reverse)
         for row in range(rows):
@@ -118,7 +118,7 @@ def lstm_backward(op: Op, arena: Array, integers: Array) -> None:
             np.dot(gates[t], weight_hh, dhidden)
     deltas = view(gates, 0, steps * rows, four)
     np.dot(deltas.T, inputs, view(arena, dp_at, four, features))
-    np.dot(deltas.T, view(hidden[:steps], 0, steps * rows, units), view(arena, dp_at + four * features, four, units))
+    np.dot(deltas.T, view(hidden, 0, steps * rows, units), view(arena, dp_at + four * features, four, units))
     sum_over_rows(deltas, dbiases[0])
     for j in range(four):
         dbiases[1, j] = dbiases[0, j]  # as a copy of rows it took 2 s to compile

@@ -25,7 +25,7 @@ from nncore.layers.windows import (
     reach,
     refuse_empty_windows,
 )
-from nncore.machine.kernels import ROWS, Array, Op, kernel, view
+from nncore.machine.kernels import ROWS, Array, Op, clear, kernel, view
 from nncore.machine.plan import NOWHERE, Plan, Value
 
 
@@ -105,7 +105,7 @@ def max_pool_backward(op: Op, arena: Array, integers: Array) -> None:
     y, dy, remaining = view(arena, y_at, planes, rows, width), view(arena, dy_at, planes, rows, width), view(arena, left_at, width)
     halves = halved(g)
     if not halves or 2 * rows < height or 2 * width < length:
-        view(arena, dx_at, planes * height * length)[:] = zero
+        clear(view(arena, dx_at, planes * height * length))
     for plane in range(planes if halves else 0):
         for i in range(rows):
             for j in range(width):

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from nncore.definition import shown
 from nncore.layers.recurrence import Recurrent, add_state_gradient, batch_first, give_states, sum_over_rows, tangents, time_first
-from nncore.machine.kernels import ROWS, Array, Kernel, Op, kernel, view
+from nncore.machine.kernels import ROWS, Array, Kernel, Op, clear, kernel, view
 
 
 class RNN(Recurrent):
@@ -58,7 +58,7 @@ def rnn_forward(op: Op, arena: Array, integers: Array) -> None:
 
     time_first(view(arena, x_at, rows, steps, features), inputs, reverse)
     np.dot(view(inputs, 0, steps * rows, features), weight_ih.T, view(sums, 0, steps * rows, units))
-    hidden[0] = 0
+    clear(view(hidden, 0, rows * units))
     for t in range(steps):
         np.dot(hidden[t], weight_hh.T, recurrent)
         for row in range(rows):
@@ -69,7 +69,7 @@ def rnn_forward(op: Op, arena: Array, integers: Array) -> None:
                 for j in range(units):
                     hidden[t + 1, row, j] = zero if sums[t, row, j] < zero else sums[t, row, j]
         else:
-            tangents(view(sums[t], 0, rows * units), view(hidden[t + 1], 0, rows * units))
+            tangents(view(sums, t * rows * units, rows * units), view(hidden, (t + 1) * rows * units, rows * units))
     give_states(hidden, view(arena, y_at, rows, steps if every else 1, width), reverse)
 
 
@@ -85,7 +85,7 @@ def rnn_backward(op: Op, arena: Array, integers: Array) -> None:
     weight_ih, weight_hh = view(arena, p_at, units, features), view(arena, p_at + units * features, units, units)
     dbiases, dy = view(arena, dp_at + units * (features + units), 2, units), view(arena, dy_at, rows, steps if every else 1, width)
 
-    dhidden[:] = 0
+    clear(view(dhidden, 0, rows * units))
     for t in range(steps - 1, -1, -1):
         add_state_gradient(dy, dhidden, t, steps, reverse)
         for row in range(rows):
@@ -97,9 +97,10 @@ def rnn_backward(op: Op, arena: Array, integers: Array) -> None:
             np.dot(sums[t], weight_hh, dhidden)
     deltas = view(sums, 0, steps * rows, units)
     np.dot(deltas.T, inputs, view(arena, dp_at, units, features))
-    np.dot(deltas.T, view(hidden[:steps], 0, steps * rows, units), view(arena, dp_at + units * features, units, units))
+    np.dot(deltas.T, view(hidden, 0, steps * rows, units), view(arena, dp_at + units * features, units, units))
     sum_over_rows(deltas, dbiases[0])
-    dbiases[1] = dbiases[0]
+    for j in range(units):
+        dbiases[1, j] = dbiases[0, j]
     if dx_at >= 0:
         np.dot(deltas, weight_ih, inputs)
         batch_first(view(inputs, 0, steps, rows, features), view(arena, dx_at, rows, steps, features), reverse)
