@@ -7,7 +7,7 @@ of windows, and copying took as long as multiplying.
 
 from __future__ import annotations
 
-from nncore.machine.kernels import Array, clear, jit, view
+from nncore.machine.kernels import Array, jit, view
 
 
 @jit
@@ -15,7 +15,7 @@ def turn(x: Array, turned: Array, top: int, left: int) -> None:
     """turned[channel, i + top, j + left, image] = x[image, channel, i, j], with zeros around it."""
     images, channels, height, length = x.shape
     if turned.size > x.size:
-        clear(view(turned, 0, turned.size))
+        view(turned, 0, turned.size)[:] = turned.dtype.type(0)
     for channel in range(channels):
         for i in range(height):
             row = turned[channel, i + top]

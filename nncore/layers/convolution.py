@@ -28,7 +28,7 @@ from nncore.layers.columns import gather_columns, turn, turn_back
 from nncore.layers.given import Given, check_given
 from nncore.layers.layer import Layer, Shape
 from nncore.layers.windows import GEOMETRY, Axis, Dilation, KernelSize, Padding, Stride, area_of, axes_of, geometry_of
-from nncore.machine.kernels import ROWS, Array, Op, clear, jit, kernel, view
+from nncore.machine.kernels import ROWS, Array, Op, jit, kernel, view
 from nncore.machine.plan import NOWHERE, Place, Plan, Value
 
 TILE_NUMBERS = 2**16
@@ -185,9 +185,9 @@ def convolution_backward(op: Op, arena: Array, integers: Array) -> None:
     delta_at = columns_at + depth * band * width * tile
     part_at = delta_at + outer * band * width * tile
     turned_slope_at = part_at + outer * depth
-    clear(view(arena, dweight_at, filters * depth))
+    view(arena, dweight_at, filters * depth)[:] = zero
     if dbias_at >= 0:
-        clear(view(arena, dbias_at, filters))
+        view(arena, dbias_at, filters)[:] = zero
     for first in range(0, items, tile):
         images = min(tile, items - first)
         plain, direct = (images == 1) & (padded == item), (images == 1) & (band == rows)
@@ -198,7 +198,7 @@ def convolution_backward(op: Op, arena: Array, integers: Array) -> None:
         if not plain:
             _turn_tile(False, arena, x_at + first * item, scratch_at, images, g)
         if dx_at >= 0:
-            clear(view(arena, slope_at, padded * images))
+            view(arena, slope_at, padded * images)[:] = zero
         for group in range(groups):
             for above in range(0, rows, band):
                 few = min(band, rows - above)
