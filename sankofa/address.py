@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from sankofa.errors import InvalidInput
 from sankofa.profiles import Profile, read_profile
@@ -111,12 +112,8 @@ def is_url(text: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """The address as it may be printed: without a password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:...@{host}"))
+    """The address as it may be printed: without a password. It need not be one."""
+    return re.sub(r"(?<=//)([^/?#:@]*):[^/?#]*@", r"\1:...@", url)
 
 
 def is_loopback(url: str) -> bool:

@@ -114,6 +114,9 @@ def test_a_file_in_another_encoding_is_told_by_the_byte(config: Path) -> None:
         ("http://ann:secret@127.0.0.1:1/api", "http://ann:...@127.0.0.1:1/api"),
         ("http://ann@127.0.0.1:1", "http://ann@127.0.0.1:1"),
         ("http://:secret@[::1]:1", "http://:...@[::1]:1"),
+        ("http://ann:sec@ret@host/a:b@c", "http://ann:...@host/a:b@c"),
+        ("http://ann:secret@[::1", "http://ann:...@[::1"),
+        ("nonsense", "nonsense"),
         ("https://training.example.org", "https://training.example.org"),
     ],
 )
