@@ -64,12 +64,11 @@ def start_process(**_: object) -> None:
     if stop_flag.is_set():  # in place of one that has left
         os._exit(0)
     exit_with_parent(os.getppid())
+    gc.freeze()  # what is there now stays: looking through it time and again took a twentieth of small jobs
     try:
         this_worker()
     except StoreError as error:
         logger.warning("not registered yet", error=str(error))
-    gc.collect()
-    gc.freeze()  # what is there now stays: looking through it time and again took a twentieth of small jobs
 
 
 def this_worker() -> Worker:

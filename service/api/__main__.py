@@ -89,7 +89,6 @@ def load() -> Callable[..., Any]:
     from service.api.context import NAME
 
     app = create_app(settings)
-    gc.collect()
     gc.freeze()  # what is there now stays: looking through it time and again took a tenth of every request
     app.extensions[NAME].streams.close_on_signal()
     return app

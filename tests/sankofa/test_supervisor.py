@@ -159,7 +159,7 @@ def test_nothing_survives_a_supervisor_that_is_killed(tmp_path: Path, kind: str)
 def test_a_signal_to_the_supervisor_stops_everything_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     process = supervise(tmp_path, "graceful")
     process.send_signal(number)
-    assert process.wait(5) == 7
+    assert process.wait(20) == 7
     assert (tmp_path / "one.stopped").exists()
     assert (tmp_path / "two.stopped").exists()
     assert not any(map(alive, pids(tmp_path, "one") + pids(tmp_path, "two")))
