@@ -168,19 +168,21 @@ def measure(row: str, threads: int, contestants: list[str], rounds: int, seconds
         children[name] = child
         rows.append({"case": row, "threads": threads, "contestant": name, "seconds_to_first_step": said.pop("ready") - started} | said)
     rates: dict[str, list[float]] = {name: [] for name in children}
-    for _ in range(rounds + 1):
-        for each in rows:
-            child = children[each["contestant"]]
-            assert child.stdin is not None
-            child.send_signal(signal.SIGCONT)
-            child.stdin.write(f"{seconds}\n")
-            said = answer(child)
-            child.send_signal(signal.SIGSTOP)
-            rates[each["contestant"]].append(said["steps_per_second"])
-            each["peak_bytes"] = said["peak_bytes"]
-    for child in children.values():
-        child.send_signal(signal.SIGCONT)
-        child.communicate()
+    try:
+        for _ in range(rounds + 1):
+            for each in rows:
+                child = children[each["contestant"]]
+                assert child.stdin is not None
+                child.send_signal(signal.SIGCONT)
+                child.stdin.write(f"{seconds}\n")
+                said = answer(child)
+                child.send_signal(signal.SIGSTOP)
+                rates[each["contestant"]].append(said["steps_per_second"])
+                each["peak_bytes"] = said["peak_bytes"]
+    finally:
+        for child in children.values():
+            child.send_signal(signal.SIGCONT)  # who is stopped does not see that its input has ended
+            child.communicate()
     medians = {name: statistics.median(found[1:]) for name, found in rates.items()}  # the first round warms up
     peers = [rate for name, rate in medians.items() if name not in ("nncore", ROOFLINE)]
     for each in rows:

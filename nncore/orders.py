@@ -6,7 +6,7 @@ import numpy as np
 
 from nncore.streams import generator_state, set_generator_state, stream
 
-MOST_ORDERS, MOST_ROWS = 64, 100_000  # that are drawn again for a state; reading a generator takes longer than drawing a few rows
+MOST_ORDERS, MOST_ROWS = 64, 100_000  # that are drawn again for a state; reading a generator takes as long as drawing a few rows
 
 
 class Orders:

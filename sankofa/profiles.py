@@ -63,16 +63,15 @@ def read_profile(name: str | None = None) -> Profile | None:
     chosen = named or document.get("profile")
     if chosen is None:
         return None
-    asked = f"profile {chosen}"
-    profiles = document.get("profiles", {})
-    if not isinstance(chosen, str) or not isinstance(profiles, dict) or not isinstance(profiles.get(chosen), dict):
-        if isinstance(profiles, dict) and isinstance(chosen, str) and chosen in profiles:
-            raise InvalidInput(f'{path}: {chosen} of [profiles] is no table; expected [profiles.{chosen}] with url = "https://HOST"')
-        known = [each for each in profiles if isinstance(each, str)] if isinstance(profiles, dict) else []
+    profiles = document.get("profiles")
+    known = profiles if isinstance(profiles, dict) else {}
+    if not isinstance(chosen, str) or chosen not in known:
         close = difflib.get_close_matches(str(chosen), known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there {_listed(known)}" if path.exists() else "there is no such file"
-        raise InvalidInput(f"{path}: no {asked}; {hint}")
-    return _profile(path, chosen, profiles[chosen])
+        hint = f"did you mean {close[0]}?" if close else f"there {_listed(list(known))}" if path.exists() else "there is no such file"
+        raise InvalidInput(f"{path}: no profile {chosen}; {hint}")
+    if not isinstance(known[chosen], dict):
+        raise InvalidInput(f'{path}: {chosen} of [profiles] is no table; expected [profiles.{chosen}] with url = "https://HOST"')
+    return _profile(path, chosen, known[chosen])
 
 
 def profile_names() -> list[str]:

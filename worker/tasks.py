@@ -64,7 +64,7 @@ def start_process(**_: object) -> None:
     if stop_flag.is_set():  # in place of one that has left
         os._exit(0)
     exit_with_parent(os.getppid())
-    gc.freeze()  # what is there now stays: looking through it time and again took a twentieth of small jobs
+    gc.freeze()  # what is there now stays: the garbage collector took a twentieth of a small job
     try:
         this_worker()
     except StoreError as error:

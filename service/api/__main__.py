@@ -89,7 +89,7 @@ def load() -> Callable[..., Any]:
     from service.api.context import NAME
 
     app = create_app(settings)
-    gc.freeze()  # what is there now stays: looking through it time and again took a tenth of every request
+    gc.freeze()  # what is there now stays: the garbage collector took a tenth of a POST
     app.extensions[NAME].streams.close_on_signal()
     return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 from service.store.database import Store
 from service.store.models import Job
 from service.store.states import State
+
+_FRACTIONAL = re.compile(r"-?[0-9]+(?=[.eE])(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,6 @@ def _tagged(store: Store, name: str, value: str | None) -> sa.ColumnElement[bool
 
 
 def _fractional(text: str) -> float | None:
-    """The number that a text is in JSON, if it is finite and no whole one."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, float) and math.isfinite(value) else None
+    """The number that a text is in JSON, if it is finite and written with a fraction or an exponent."""
+    value = float(text) if _FRACTIONAL.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else None

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from sankofa import process as module
 from sankofa.errors import InstallationFault
 from sankofa.process import Guardian, Part, Process, run_to_end
 from sankofa.supervisor import Supervisor
+from tests.sankofa.processes import until
 
 FAKE_PARTS = Path(__file__).with_name("fake_parts.py")
 
@@ -32,14 +32,6 @@ def part(kind: str, folder: Path, name: str = "part") -> Part:
 
 def silent(name: str, line: str) -> None:
     pass
-
-
-def until(promise: Callable[[], bool], seconds: float = 10.0) -> float:
-    started = time.monotonic()
-    while not promise():
-        assert time.monotonic() - started < seconds, "it did not happen in time"
-        time.sleep(0.01)
-    return time.monotonic() - started
 
 
 def pids(folder: Path, name: str = "part") -> list[int]:

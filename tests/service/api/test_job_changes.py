@@ -128,6 +128,8 @@ def test_a_tag_that_is_a_number_is_found_however_it_is_written(stored_service: S
         assert listed(api, f"tag=rate={quote(written)}") == ["a"]
     asked = api.post("/v1/jobs/actions", json={"action": "cancel", "tags": {"rate": number}}).json
     assert len(asked["changed"]) == 1
+    nested = {"action": "cancel", "tags": {"rate": "[" * 200}}
+    assert api.post("/v1/jobs/actions", json=nested).json == {"changed": [], "more": False}
 
 
 def test_many_jobs_are_asked_at_once(stored_service: Service) -> None:
