@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from celery import Celery
 
@@ -16,6 +17,7 @@ from service.settings import Settings
 TURN = "worker.turn"  # the one task; sent by name, so that whoever sends it need not import the worker
 QUEUE = "turns"
 
+PAUSE_SECONDS = 0.01  # between two wakes of a process: each costs the sender a message and a worker a look into an empty queue
 LAST_RESORT_SECONDS = 1800  # beyond a turn; a hung slice is ended by its lease long before (worker/lease.py)
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,8 @@ def make_app(settings: Settings) -> Celery:
 class Waker:
     """Sends wakes from a thread of its own, so that a dead or black-holed broker delays nobody.
 
-    Wakes that are asked for while one is being sent become one. A wake that cannot be sent is dropped: the reaper sends
-    another while queued jobs wait.
+    Wakes that are asked for while one is being sent, or within PAUSE_SECONDS behind it, become one. A wake that cannot be sent is
+    dropped: the reaper sends another while queued jobs wait.
     """
 
     def __init__(self, app: Celery, expiry_seconds: float) -> None:
@@ -73,6 +75,7 @@ class Waker:
             self._asked.wait()
             self._asked.clear()
             send_wake(self._app, self._expiry_seconds)
+            time.sleep(PAUSE_SECONDS)
 
 
 def send_wake(app: Celery, expiry_seconds: float) -> bool:

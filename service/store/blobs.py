@@ -18,6 +18,11 @@ CHUNK_BYTES = 2 << 20
 REMOVED_CHUNKS = 16  # deleted in one transaction
 ORPHAN_SECONDS = 3600.0  # a blob that nothing names after this long never will be
 _ADD_CHUNK = sa.insert(BlobChunk)
+_CHUNK = (
+    sa.select(BlobChunk.data)
+    .where(BlobChunk.blob_id == sa.bindparam("of_blob"), BlobChunk.seq == sa.bindparam("of_seq"))
+    .execution_options(binary=True)
+)
 NAMING = (Dataset, Checkpoint, Snapshot, JobFile, ModelVersion)  # whose rows name a blob and its digest
 
 
@@ -61,8 +66,8 @@ def read(store: Store, blob_id: str, start: int = 0, stop: int | None = None) ->
     """The bytes [start, stop) of a blob, a chunk at a time."""
     first = start // CHUNK_BYTES
     for seq in range(first, 1 << 40 if stop is None else -(-stop // CHUNK_BYTES)):
-        with store.read() as session:
-            data = session.scalar(sa.select(BlobChunk.data).where(BlobChunk.blob_id == blob_id, BlobChunk.seq == seq))
+        with store.read_rows() as connection:
+            data = connection.scalar(_CHUNK, {"of_blob": blob_id, "of_seq": seq})
         if data is None:
             return
         at = seq * CHUNK_BYTES
@@ -73,7 +78,8 @@ def read(store: Store, blob_id: str, start: int = 0, stop: int | None = None) ->
 
 def read_whole(session: Session, blob_id: str) -> bytes:
     """All bytes of a blob, in the caller's transaction."""
-    return b"".join(session.scalars(sa.select(BlobChunk.data).where(BlobChunk.blob_id == blob_id).order_by(BlobChunk.seq)))
+    chunks = sa.select(BlobChunk.data).where(BlobChunk.blob_id == blob_id).order_by(BlobChunk.seq).execution_options(binary=True)
+    return b"".join(session.scalars(chunks))
 
 
 def remove(store: Store, blob_ids: Iterable[str]) -> None:

@@ -71,6 +71,7 @@ class Store:
             self.engine = sa.create_engine(
                 self.url, pool_size=16, max_overflow=16, pool_timeout=10, pool_pre_ping=True, connect_args=POSTGRES_ARGUMENTS, **JSON_BY
             )
+            sa.event.listen(self.engine, "do_execute", _execute_in_binary)
         self._writer = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
 
@@ -223,6 +224,14 @@ def _begin_sqlite(connection: sa.Connection) -> None:
             nap_seconds = min(2 * nap_seconds, LONGEST_NAP_SECONDS)
     finally:
         driver.execute(SQLITE_PRAGMAS[0])
+
+
+def _execute_in_binary(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Where the option `binary` is set Postgres answers in bytes as they are; else it writes each as two hexadecimal digits."""
+    if not context.execution_options.get("binary"):
+        return False
+    cursor.execute(statement, parameters, binary=True)
+    return True
 
 
 def to_json(content: Any) -> str:

@@ -91,7 +91,8 @@ def read(store: Store, upload: Upload) -> Iterator[bytes]:
     at = 0
     while at < upload.received_bytes:
         with store.read() as session:
-            data = session.scalar(sa.select(BlobChunk.data).where(BlobChunk.blob_id == upload.blob_id, BlobChunk.seq == at))
+            chunk = sa.select(BlobChunk.data).where(BlobChunk.blob_id == upload.blob_id, BlobChunk.seq == at)
+            data = session.scalar(chunk.execution_options(binary=True))
         if not data:
             raise NotFound("upload", upload.id)
         yield data

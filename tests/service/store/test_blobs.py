@@ -51,6 +51,19 @@ def test_every_chunk_but_the_last_is_full(store, size):
     assert 0 not in sizes
 
 
+def test_postgres_sends_the_bytes_as_they_are_and_not_as_digits(store):
+    """As text they were twice as many, and came at a quarter of the speed."""
+    if store.is_sqlite:
+        pytest.skip("SQLite has them in this process")
+    blob_id, formats = blobs.write(store, [b"some"]), []
+    sa.event.listen(store.engine, "after_cursor_execute", lambda *told: formats.append(told[1].pgresult.fformat(0)))
+
+    assert list(blobs.read(store, blob_id)) == [b"some"]
+    with store.read() as session:
+        assert blobs.read_whole(session, blob_id) == b"some"
+    assert set(formats) == {1}
+
+
 def test_a_blob_that_is_not_there_has_no_bytes(store):
     assert list(blobs.read(store, "blob_none")) == []
 
