@@ -43,6 +43,8 @@ VERDICTS = ("finite", "loss", "gradient")
 # Positions in `sums`, float64 whatever the dtype: of the losses of rows, and of rows (or of their weights).
 LOSS_SUM, ROW_SUM, SUMS = range(3)
 
+FIRST: Any = np.int64(0)  # a literal 0 as an argument would have what it is given to compiled once more
+
 assert FIELDS == 16  # written out below
 
 
@@ -181,7 +183,7 @@ def run_steps(
             rows = min(batch_size, end - begin)
             integers[FIRST_ROW] = begin - first
             _gather(arena, integers, places, inputs, targets, labels, weights, order, begin, rows)
-            _run_rows(addresses, plan, 0, updates_from, arena, integers)
+            _run_rows(addresses, plan, FIRST, updates_from, arena, integers)
             losses = view(arena, places[ROW_LOSSES], rows)
             for i in range(rows):
                 loss += losses[i]
@@ -229,11 +231,11 @@ def run_blocks(
     outputs: (len(order), outputs), overwritten, or (0, outputs) when nobody wants them. sums: losses and rows are added, in float64.
     """
     flush_denormals(True)
-    begin = 0
+    begin = FIRST
     while begin < order.size:
         rows = min(block_rows, order.size - begin)
         _gather(arena, integers, places, inputs, targets, labels, weights, order, begin, rows)
-        _run_rows(addresses, plan, 0, plan.shape[0], arena, integers)
+        _run_rows(addresses, plan, FIRST, plan.shape[0], arena, integers)
         if places[ROW_LOSSES] >= 0:
             losses, loss = view(arena, places[ROW_LOSSES], rows), 0.0
             for i in range(rows):
