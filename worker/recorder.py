@@ -92,7 +92,8 @@ class Recorder:
 
 
 def _metric(report: Report) -> Metric:
-    told = {name: value for name, value in reported(report).items() if name != "tables"}  # the job and its snapshots tell those
+    told = reported(report)
+    del told["tables"]  # the job and its snapshots tell those
     return Metric(report.step, report.epoch, told)
 
 

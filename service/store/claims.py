@@ -54,7 +54,7 @@ class Metric:
 
     step: int
     epoch: int
-    values: Mapping[str, Any]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,13 @@ _CHARGE = (
     )
 )
 # By the driver's own words: a small job ends with hundreds of rows, and SQLAlchemy takes longer to look at each than SQLite to write it.
-_ADD_METRICS = {
-    True: 'INSERT INTO job_metric (job_id, step, epoch, at, "values") VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
-    False: 'INSERT INTO job_metric (job_id, step, epoch, at, "values") VALUES (%s, %s, %s, %s, %s::json) ON CONFLICT DO NOTHING',
-}
+_ADD_METRIC = 'INSERT INTO job_metric (job_id, step, epoch, at, "values") VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'
+# Postgres gets them in one statement.
+_ADD_METRICS = """
+    INSERT INTO job_metric (job_id, step, epoch, at, "values")
+    SELECT %s::text, step, epoch, %s::float8, told::json FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS metric (step, epoch, told)
+    ON CONFLICT DO NOTHING
+"""
 _ADD_SNAPSHOT, _ADD_FILE, _ADD_ASSESSMENT = sa.insert(Snapshot), sa.insert(JobFile), sa.insert(JobAssessment)
 
 
@@ -385,9 +388,15 @@ def _moved(progress: Progress) -> dict[str, Any]:
 
 
 def _write_metrics(store: Store, connection: sa.Connection, job_id: str, metrics: Sequence[Metric], now: float) -> None:
-    if metrics:
-        rows = [(job_id, metric.step, metric.epoch, now, to_json(dict(metric.values))) for metric in metrics]
-        connection.exec_driver_sql(_ADD_METRICS[store.is_sqlite], rows)
+    if not metrics:
+        return
+    told = [to_json(metric.values) for metric in metrics]
+    if store.is_sqlite:
+        rows = [(job_id, metric.step, metric.epoch, now, values) for metric, values in zip(metrics, told, strict=True)]
+        connection.exec_driver_sql(_ADD_METRIC, rows)
+    else:
+        steps, epochs = [metric.step for metric in metrics], [metric.epoch for metric in metrics]
+        connection.exec_driver_sql(_ADD_METRICS, (job_id, now, steps, epochs, told))
 
 
 def _charge(connection: sa.Connection, tenant_id: str, seconds: float, now: float) -> None:
