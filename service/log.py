@@ -1,7 +1,7 @@
 """Log lines on stderr: one line an event, for people ("console") or machines ("json"), the same in the API and the worker.
 
 What is bound with `structlog.contextvars.bind_contextvars(request_id=...)` or `bound_contextvars(job_id=...)` stands on every
-line of that thread. Lines of libraries that use `logging` take the same way out.
+line of that thread. Lines of libraries that use `logging` look the same.
 """
 
 from __future__ import annotations
@@ -49,14 +49,10 @@ def configure(settings: Settings) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     for name, least in LEVELS.items():
         logging.getLogger(name).setLevel(max(level, least))
-    structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.StackInfoRenderer(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+    structlog.configure(  # our own lines do not go through `logging`, which took a tenth of a small request
+        processors=[*shared, structlog.processors.StackInfoRenderer(), *shown],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,  # a logger made before this call, or before a fork, follows later calls too
     )
 
