@@ -175,8 +175,8 @@ class Trainer:
             call_seconds = min(call_seconds, self.spec.max_seconds - self._seconds)
         left, step, epoch_ends_at = call_seconds, self.step, (self._epoch + 1) * self._steps_per_epoch
         while step != epoch_ends_at:
-            done = self._run_steps()
-            before, now, step = now, time.perf_counter(), self.step
+            done = self._run_steps(step)
+            before, now, step = now, time.perf_counter(), step + done
             left = call_seconds - (now - started)
             if left <= 0 or self._step_reports.due(step):
                 break
@@ -186,8 +186,8 @@ class Trainer:
         self._seconds += time.perf_counter() - started
         if ended:
             return self._end_epoch()
-        report = Report(self.step, self._epoch, False, self._loss(), seconds=self._seconds, learning_rate=self._learning_rate())
-        if self._step_reports.due(self.step) and not self._all_steps_done():
+        report = Report(step, self._epoch, False, self._loss(), seconds=self._seconds, learning_rate=self._learning_rate())
+        if self._step_reports.due(step) and not self._all_steps_done():
             return replace(report, recent_loss=self._step_reports.take(self._sums), diagnostics=self._diagnosed)
         return report
 
@@ -217,8 +217,8 @@ class Trainer:
             return float(self._rates[last - self._scalars_from])
         return float(self.spec.optimizer.learning_rates(np.array([last]), self._plateau.factor)[0]) if self.step else None
 
-    def _run_steps(self) -> int:
-        """One compiled call, within the epoch, or one step of a search; how many steps it ran."""
+    def _run_steps(self, step: int) -> int:
+        """One compiled call, within the epoch, or one step of a search; how many steps it ran. step: updates applied before."""
         if self._search is not None:
             if self._diagnostics:
                 self._diagnostics.before(self.spec.optimizer.scalars(np.arange(1)), self._training_rows, 0)
@@ -227,7 +227,6 @@ class Trainer:
             if self._diagnostics:
                 self._diagnosed = self._diagnostics.after()
             return 1
-        step = self.step
         in_epoch, block = step - self._epoch * self._steps_per_epoch, step - step % SCALAR_STEPS
         if block != self._scalars_from:
             steps = np.arange(block, block + SCALAR_STEPS)
