@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -52,9 +53,24 @@ def configure(settings: Settings) -> None:
     structlog.configure(  # our own lines do not go through `logging`, which took a tenth of a small request
         processors=[*shared, structlog.processors.StackInfoRenderer(), *shown],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Forgiving(sys.stderr))),
         cache_logger_on_first_use=False,  # a logger made before this call, or before a fork, follows later calls too
     )
+
+
+class _Forgiving:
+    """A file that drops what cannot be written, as `logging` does: a full disk or a closed pipe behind the log ends no request."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._file.flush()
 
 
 def _once_per_death(record: logging.LogRecord) -> bool:

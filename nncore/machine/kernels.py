@@ -55,7 +55,8 @@ def _use_wide_vectors() -> None:
     By itself it takes 256 on Intel's, which once slowed down while wider units ran. BLAS, which the same loops call, uses them anyway.
     """
     features = llvmlite.binding.get_host_cpu_features()
-    if _config.CPU_FEATURES is None and _config.CPU_NAME is None and features.get(WIDE):
+    chosen = _config.CPU_FEATURES or _config.CPU_NAME or not _config.ENABLE_AVX  # by the user
+    if not chosen and features.get(WIDE):
         _config.CPU_FEATURES = f"{features.flatten()},-prefer-256-bit"
 
 
