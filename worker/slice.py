@@ -27,6 +27,7 @@ from service.store import blobs, checkpoints, claims, datasets, deadlines
 from service.store.claims import Ending, Progress
 from service.store.database import Store
 from service.store.errors import LostClaim, StorageFull, StoreBusy
+from service.store.ids import new_id
 from service.store.states import Outcome, State
 from worker import explaining, predicting, training
 from worker.dataset_cache import DamagedDataset, open_table
@@ -59,6 +60,7 @@ class Slice:
         self._lease = lease
         self._claim = lease.claim
         self._must_leave = must_leave
+        self._small_blobs: dict[str, bytes] = {}  # of what the job leaves, written with its end
         self._began_at = self._looked_at = time.monotonic()
 
     def run(self, work: Work | None) -> Work | None:
@@ -243,25 +245,30 @@ class Slice:
         return work if state is State.QUEUED else None
 
     def _finish(self, outcome: Outcome, work: Work | None, reason: tuple[str, str] | None = None) -> None:
-        """End the job: first the bytes of what it leaves, which nothing names yet, then all the rest at once."""
+        """End the job: first the bytes of what it leaves, which nothing names yet, then all the rest at once; few bytes with the rest."""
+        self._small_blobs = {}
         try:
             left = Left() if work is None or outcome is Outcome.CANCELLED else work.left(self._write, self._look_up)
         except CancelAsked:
-            left = Left()
+            left, self._small_blobs = Left(), {}
         progress, metrics = (None, []) if work is None else work.recorder.waiting()
-        ending = Ending(outcome, left.snapshots, reason, left.files, left.assessment)
+        ending = Ending(outcome, left.snapshots, reason, left.files, left.assessment, self._small_blobs)
         state = self._insist(lambda: claims.finish(self._store, self._claim, ending, progress, metrics))
         logger.info("finished", state=state, reason=reason and reason[0])
 
     def _write(self, pieces: Iterable[bytes]) -> Written:
-        """Write a blob. Its bytes are kept meanwhile, for another try."""
+        """Write a blob, a small one with the end of the job. Its bytes are kept meanwhile, for another try."""
         held, digest = [], sha256()
         for piece in pieces:
             self._look_up()
             held.append(piece)
             digest.update(piece)
-        blob_id = self._insist(lambda: blobs.write(self._store, held, self._look_up))
-        return Written(blob_id, digest.hexdigest(), sum(map(len, held)))
+        size = sum(map(len, held))
+        if size <= blobs.SMALL_BYTES:
+            self._small_blobs[blob_id := new_id("blob")] = b"".join(held)
+        else:
+            blob_id = self._insist(lambda: blobs.write(self._store, held, self._look_up))
+        return Written(blob_id, digest.hexdigest(), size)
 
     def _insist(self, write: Callable[[], Result]) -> Result:
         """The answer of `write`, tried again while the database does not take it and the lease is held."""

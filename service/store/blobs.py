@@ -1,8 +1,8 @@
-"""Blobs: bytes in chunks, written before anything names them, so that no transaction drags them along."""
+"""Blobs: bytes in chunks, written before anything names them, so that no transaction drags them along; small ones with what names them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from service.store.ids import new_id
 from service.store.models import BlobChunk, Checkpoint, Dataset, JobFile, ModelVersion, Snapshot, Upload
 
 CHUNK_BYTES = 2 << 20
+SMALL_BYTES = 64 << 10  # as much may be written together with what names it
 REMOVED_CHUNKS = 16  # deleted in one transaction
 ORPHAN_SECONDS = 3600.0  # a blob that nothing names after this long never will be
 _ADD_CHUNK = sa.insert(BlobChunk)
@@ -43,6 +44,13 @@ def write(store: Store, pieces: Iterable[bytes], between: Callable[[], object] =
             remove(store, [blob_id])
         raise
     return blob_id
+
+
+def write_small(connection: sa.Connection, contents: Mapping[str, bytes], now: float) -> None:
+    """Store blobs of a chunk or less by their ids, in the transaction that names them."""
+    rows = [{"blob_id": blob_id, "seq": 0, "data": data, "created_at": now} for blob_id, data in contents.items() if data]
+    if rows:
+        connection.execute(_ADD_CHUNK, rows)
 
 
 def named_by(store: Store, blob_id: str | None, create: Callable[[], Created]) -> Created:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from service.store import events, queue_order, quotas
+from service.store import blobs, events, queue_order, quotas
 from service.store.database import Store, to_json
 from service.store.errors import LostClaim, StoreBusy
 from service.store.models import Checkpoint, Job, JobAssessment, JobFile, JobMetric, JobSpec, Snapshot, Tenant, Worker
@@ -69,7 +69,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class NewSnapshot:
-    """A snapshot whose blob is already written."""
+    """A snapshot whose blob is already written, or is among the small ones of the ending."""
 
     step: int
     epoch: int
@@ -83,7 +83,7 @@ class NewSnapshot:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file whose blob is already written."""
+    """A file whose blob is already written, or is among the small ones of the ending."""
 
     name: str
     digest: str
@@ -93,13 +93,18 @@ class NewFile:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a worker finishes a job. reason: (code, message), for failed. assessment: of the best snapshot, as the API shows it."""
+    """How a worker finishes a job.
+
+    reason: (code, message), for failed. assessment: of the best snapshot, as the API shows it. small_blobs: the bytes of what it leaves, as
+    far as they are few, by their ids.
+    """
 
     outcome: Outcome
     snapshots: Sequence[NewSnapshot] = field(default=())
     reason: tuple[str, str] | None = None
     files: Sequence[NewFile] = field(default=())
     assessment: Mapping[str, Any] | None = None
+    small_blobs: Mapping[str, bytes] = field(default_factory=dict)
 
 
 # The statements are built once: a small job is claimed, recorded and finished in milliseconds, and building them took most of those.
@@ -354,6 +359,7 @@ def _leave(
                 connection.execute(_END, of_job)
         if ending and state is not State.CANCELLED:
             its = {"job_id": claim.job_id, "created_at": now}
+            blobs.write_small(connection, ending.small_blobs, now)
             if ending.snapshots:
                 connection.execute(_ADD_SNAPSHOT, [{**its, **vars(each), "values": dict(each.values)} for each in ending.snapshots])
             if ending.files:

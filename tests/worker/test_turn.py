@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,20 @@ def test_a_turn_finishes_every_job_that_waits(store, make_worker, post) -> None:
         assert {snapshot.digest for snapshot in detail.snapshots}
         assert states(store, job_id) == ["queued", "running", "succeeded"]
     assert len({jobs.get(store, "default", job_id).snapshots[-1].digest for job_id in ids}) == 1
+
+
+@pytest.mark.parametrize("largest", [blobs.SMALL_BYTES, 0])
+def test_few_bytes_are_written_with_the_end_of_the_job_and_many_before_it(store, make_worker, post, monkeypatch, largest) -> None:
+    """A transaction less for each small job; what is written before is there if the end is not taken."""
+    job_id, written, write = post(SPEC), [], blobs.write
+    monkeypatch.setattr(blobs, "SMALL_BYTES", largest)
+    monkeypatch.setattr(blobs, "write", lambda *arguments: written.append(write(*arguments)) or written[-1])
+    take_turn(make_worker())
+    (snapshot,) = jobs.get(store, "default", job_id).snapshots
+    assert written == ([] if largest else [snapshot.blob_id])
+    content = b"".join(blobs.read(store, snapshot.blob_id))
+    assert hashlib.sha256(content).hexdigest() == snapshot.digest
+    assert len(content) == snapshot.bytes
 
 
 def test_at_the_end_of_a_turn_the_job_goes_back_with_a_checkpoint_and_goes_on_warm(store, make_worker, post) -> None:
