@@ -50,7 +50,7 @@ def configure(settings: Settings) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     for name, least in LEVELS.items():
         logging.getLogger(name).setLevel(max(level, least))
-    structlog.configure(  # our own lines do not go through `logging`, which took a tenth of a small request
+    structlog.configure(  # our own lines do not go through `logging`, whose way takes a twentieth of a small request longer
         processors=[*shared, structlog.processors.StackInfoRenderer(), *shown],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Forgiving(sys.stderr))),

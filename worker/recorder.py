@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from nncore.checkpoint import Snapshot
 from nncore.report import Report
-from service.store.claims import Metric, Progress
+from service.store.claims import Progress
+from service.store.metrics import Metric
 
 MOST_METRICS = 2000  # rows of epochs of a job; with more epochs, every n-th is kept, and the last
 FLUSH_SECONDS = 0.5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
@@ -60,7 +61,6 @@ class Slice:
         self._lease = lease
         self._claim = lease.claim
         self._must_leave = must_leave
-        self._small_blobs: dict[str, bytes] = {}  # of what the job leaves, written with its end
         self._began_at = self._looked_at = time.monotonic()
 
     def run(self, work: Work | None) -> Work | None:
@@ -246,18 +246,19 @@ class Slice:
 
     def _finish(self, outcome: Outcome, work: Work | None, reason: tuple[str, str] | None = None) -> None:
         """End the job: first the bytes of what it leaves, which nothing names yet, then all the rest at once; few bytes with the rest."""
-        self._small_blobs = {}
-        try:
-            left = Left() if work is None or outcome is Outcome.CANCELLED else work.left(self._write, self._look_up)
-        except CancelAsked:
-            left, self._small_blobs = Left(), {}
+        left, small_blobs = Left(), dict[str, bytes]()
+        if work is not None and outcome is not Outcome.CANCELLED:
+            try:
+                left = work.left(partial(self._write, small_blobs), self._look_up)
+            except CancelAsked:
+                small_blobs.clear()
         progress, metrics = (None, []) if work is None else work.recorder.waiting()
-        ending = Ending(outcome, left.snapshots, reason, left.files, left.assessment, self._small_blobs)
+        ending = Ending(outcome, left.snapshots, reason, left.files, left.assessment, small_blobs)
         state = self._insist(lambda: claims.finish(self._store, self._claim, ending, progress, metrics))
         logger.info("finished", state=state, reason=reason and reason[0])
 
-    def _write(self, pieces: Iterable[bytes]) -> Written:
-        """Write a blob, a small one with the end of the job. Its bytes are kept meanwhile, for another try."""
+    def _write(self, small_blobs: dict[str, bytes], pieces: Iterable[bytes]) -> Written:
+        """Write a blob, its bytes being kept for another try; or put it among the small ones, which are written with the end of the job."""
         held, digest = [], sha256()
         for piece in pieces:
             self._look_up()
@@ -265,7 +266,7 @@ class Slice:
             digest.update(piece)
         size = sum(map(len, held))
         if size <= blobs.SMALL_BYTES:
-            self._small_blobs[blob_id := new_id("blob")] = b"".join(held)
+            small_blobs[blob_id := new_id("blob")] = b"".join(held)
         else:
             blob_id = self._insist(lambda: blobs.write(self._store, held, self._look_up))
         return Written(blob_id, digest.hexdigest(), size)

@@ -74,14 +74,20 @@ def read(store: Store, blob_id: str, start: int = 0, stop: int | None = None) ->
     """The bytes [start, stop) of a blob, a chunk at a time."""
     first = start // CHUNK_BYTES
     for seq in range(first, 1 << 40 if stop is None else -(-stop // CHUNK_BYTES)):
-        with store.read_rows() as connection:
-            data = connection.scalar(_CHUNK, {"of_blob": blob_id, "of_seq": seq})
+        data = chunk(store, blob_id, seq)
         if data is None:
             return
         at = seq * CHUNK_BYTES
         piece = data[max(0, start - at) : len(data) if stop is None else stop - at]
         if piece:
             yield piece
+
+
+def chunk(store: Store, blob_id: str, seq: int) -> bytes | None:
+    """The bytes of one chunk, or None."""
+    with store.read_rows() as connection:
+        data: bytes | None = connection.scalar(_CHUNK, {"of_blob": blob_id, "of_seq": seq})
+        return data
 
 
 def read_whole(session: Session, blob_id: str) -> bytes:

@@ -16,8 +16,9 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from service.store import blobs, events, queue_order, quotas
-from service.store.database import Store, to_json
+from service.store.database import Store
 from service.store.errors import LostClaim, StoreBusy
+from service.store.metrics import Metric, add_metrics
 from service.store.models import Checkpoint, Job, JobAssessment, JobFile, JobMetric, JobSpec, Snapshot, Tenant, Worker
 from service.store.states import FINISHED, OWNED, RELEASED, TERMINAL, Outcome, State
 
@@ -46,15 +47,6 @@ class Look:
     state: State
     newcomer_waits: bool  # a job that never ran waits and would be taken before this one
     overdue: bool = False  # its deadline is over
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What the trainer reported at a step: loss, validation_loss, metrics."""
-
-    step: int
-    epoch: int
-    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -181,14 +173,6 @@ _CHARGE = (
         **quotas.charge(_MORE_SECONDS, _TODAY),
     )
 )
-# By the driver's own words: a small job ends with hundreds of rows, and SQLAlchemy takes longer to look at each than SQLite to write it.
-_ADD_METRIC = 'INSERT INTO job_metric (job_id, step, epoch, at, "values") VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING'
-# Postgres gets them in one statement.
-_ADD_METRICS = """
-    INSERT INTO job_metric (job_id, step, epoch, at, "values")
-    SELECT %s::text, step, epoch, %s::float8, told::json FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS metric (step, epoch, told)
-    ON CONFLICT DO NOTHING
-"""
 _ADD_SNAPSHOT, _ADD_FILE, _ADD_ASSESSMENT = sa.insert(Snapshot), sa.insert(JobFile), sa.insert(JobAssessment)
 
 
@@ -255,7 +239,7 @@ def record(store: Store, claim: Claim, progress: Progress, metrics: Sequence[Met
         now = store.now(connection)
         if connection.scalar(_RECORD, {"now": now, **_of(claim), **_moved(progress)}) is None:
             raise LostClaim(claim.job_id)
-        _write_metrics(store, connection, claim.job_id, metrics, now)
+        add_metrics(store, connection, claim.job_id, metrics, now)
         _charge(connection, claim.tenant_id, progress.seconds, now)
 
 
@@ -366,7 +350,7 @@ def _leave(
                 connection.execute(_ADD_FILE, [{**its, **vars(each)} for each in ending.files])
             if ending.assessment:
                 connection.execute(_ADD_ASSESSMENT, {"job_id": claim.job_id, "assessment": dict(ending.assessment)})
-        _write_metrics(store, connection, claim.job_id, metrics, now)
+        add_metrics(store, connection, claim.job_id, metrics, now)
         events.add(connection, claim.job_id, left.event_seq, now, "state", data)
         if progress:
             _charge(connection, claim.tenant_id, progress.seconds, now)
@@ -391,18 +375,6 @@ def _moved(progress: Progress) -> dict[str, Any]:
         "new_progress": dict(progress.values),
         "more_seconds": progress.seconds,
     }
-
-
-def _write_metrics(store: Store, connection: sa.Connection, job_id: str, metrics: Sequence[Metric], now: float) -> None:
-    if not metrics:
-        return
-    told = [to_json(metric.values) for metric in metrics]
-    if store.is_sqlite:
-        rows = [(job_id, metric.step, metric.epoch, now, values) for metric, values in zip(metrics, told, strict=True)]
-        connection.exec_driver_sql(_ADD_METRIC, rows)
-    else:
-        steps, epochs = [metric.step for metric in metrics], [metric.epoch for metric in metrics]
-        connection.exec_driver_sql(_ADD_METRICS, (job_id, now, steps, epochs, told))
 
 
 def _charge(connection: sa.Connection, tenant_id: str, seconds: float, now: float) -> None:

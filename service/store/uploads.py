@@ -90,9 +90,7 @@ def read(store: Store, upload: Upload) -> Iterator[bytes]:
     """The bytes that have arrived, a chunk at a time. Raises NotFound where the upload is dropped meanwhile."""
     at = 0
     while at < upload.received_bytes:
-        with store.read() as session:
-            chunk = sa.select(BlobChunk.data).where(BlobChunk.blob_id == upload.blob_id, BlobChunk.seq == at)
-            data = session.scalar(chunk.execution_options(binary=True))
+        data = blobs.chunk(store, upload.blob_id, at)
         if not data:
             raise NotFound("upload", upload.id)
         yield data

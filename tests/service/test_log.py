@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-TWO_LINES = """
+LINES = """
 import logging, sys
 import structlog
 from service import log
@@ -29,7 +29,7 @@ print("went on")
 
 
 def run(form: str, stderr: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", TWO_LINES, form], stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", LINES, form], stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60)
 
 
 def test_lines_for_machines_are_json() -> None:

@@ -135,6 +135,20 @@ class TestWaker:
         time.sleep(0.05)
         assert sends.begun == 2
 
+    def test_wakes_asked_for_shortly_after_one_was_sent_become_one(self, sends, monkeypatch):
+        monkeypatch.setattr(queue, "PAUSE_SECONDS", 0.3)
+        sends.let_through.release(10)
+        waker = Waker(None, 60)
+        waker.wake()
+        sends.wait_for(1)
+        for _ in range(10):
+            waker.wake()
+            time.sleep(0.005)
+        assert sends.begun == 1
+        sends.wait_for(2)
+        time.sleep(0.4)
+        assert sends.begun == 2
+
     def test_a_wake_asked_for_after_one_was_sent_is_sent(self, sends):
         waker = Waker(None, 60)
         for number in (1, 2, 3):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import llvmlite.binding
 import numpy as np
 import pytest
@@ -56,3 +60,13 @@ def test_the_widest_vectors_are_used(product):
     product(matrix, matrix, matrix.copy())
     (machine_code,) = (code for signature, code in product.inspect_asm().items() if "float32" in str(signature))
     assert "zmm" in machine_code
+
+
+@pytest.mark.parametrize("chosen", ["NUMBA_ENABLE_AVX=0", "NUMBA_CPU_NAME=generic", "NUMBA_CPU_FEATURES=+sse2"])
+def test_what_a_user_chose_of_the_processor_stays(chosen):
+    name, value = chosen.split("=")
+    code = "import numba; before = numba.config.CPU_FEATURES; import nncore.machine; print(numba.config.CPU_FEATURES == before)"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, name: value}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert printed.stdout.strip() == "True"

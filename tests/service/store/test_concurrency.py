@@ -20,6 +20,7 @@ from service.store.claims import Ending
 from service.store.database import Store
 from service.store.errors import IdempotencyConflict, IllegalAction, LostClaim
 from service.store.idempotency import Once
+from service.store.metrics import Metric
 from service.store.models import Installation, Job, Tenant
 from service.store.states import Action, Outcome
 
@@ -336,7 +337,7 @@ def test_everything_at_once_ends_without_deadlock(scene, stores, clock):
             claim = claims.claim(store, "worker", "cpu", 30)
             if claim is not None:
                 try:
-                    claims.record(store, claim, scene.progress(1, seconds=0.1), [claims.Metric(1, 0, {})])
+                    claims.record(store, claim, scene.progress(1, seconds=0.1), [Metric(1, 0, {})])
                     claims.renew(store, claim, 30)
                     claims.finish(store, claim, Ending(Outcome.SUCCEEDED), scene.progress(2, seconds=0.1))
                 except LostClaim:

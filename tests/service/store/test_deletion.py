@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 
 from service.store import blobs, checkpoints, claims, datasets, deletion, jobs, quotas, trash
-from service.store.claims import Metric
 from service.store.datasets import NewDataset
 from service.store.errors import IllegalAction, JobInUse, NotFound
+from service.store.metrics import Metric
 from service.store.states import TERMINAL, Action, State
 from tests.service.store.test_concurrency import at_once
 

@@ -6,10 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from service.store import claims, datasets, events, idempotency, jobs, metrics
-from service.store.claims import Metric
 from service.store.errors import IdempotencyConflict, NotFound, StoreBusy
 from service.store.idempotency import Once
 from service.store.job_filter import JobFilter
+from service.store.metrics import Metric
 from service.store.models import IdempotencyKey, Job, JobEvent, JobMetric, JobSpec
 from service.store.states import Action, State
 

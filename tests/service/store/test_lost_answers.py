@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from service.store import blobs, checkpoints, claims, jobs, reaping, workers
-from service.store.claims import Ending, Metric
+from service.store.claims import Ending
 from service.store.errors import LostClaim, StoreBusy
 from service.store.idempotency import Once
+from service.store.metrics import Metric
 from service.store.models import Checkpoint, JobMetric
 
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from service.store import blobs, checkpoints, claims, jobs, reaping, workers
-from service.store.claims import Claim, Ending, Metric, NewSnapshot, Progress
+from service.store.claims import Claim, Ending, NewSnapshot, Progress
 from service.store.database import Store
 from service.store.errors import IllegalAction, LostClaim
+from service.store.metrics import Metric
 from service.store.models import BlobChunk, Checkpoint, Job, JobEvent, JobMetric, Snapshot, Tenant
 from service.store.states import Action, Outcome
 from service.store.workers import Process

@@ -9,6 +9,7 @@ import pytest
 from service.store import checkpoints, claims, jobs, reaping
 from service.store.claims import Ending, NewSnapshot
 from service.store.errors import IllegalAction, LostClaim
+from service.store.metrics import Metric
 from service.store.states import Action, Outcome, State, allowed_actions
 
 # A new state: the job changes to it, with one event.
@@ -50,7 +51,7 @@ WORKER_ACTIONS = {
     "release": lambda scene, claim, action: claims.release(scene.store, claim, scene.progress(5), METRICS),
     "finish": lambda scene, claim, action: claims.finish(scene.store, claim, ending(action.split()[1]), scene.progress(5), METRICS),
 }
-METRICS = [claims.Metric(5, 0, {"loss": 0.5})]
+METRICS = [Metric(5, 0, {"loss": 0.5})]
 
 END_STATES = {State.SUCCEEDED, State.FAILED, State.STOPPED, State.CANCELLED}
 
